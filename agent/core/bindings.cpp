@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/bindings.h"
+
+#include <algorithm>
+#include <compare>
+
+#include "sluice/abi.h"
+
+namespace sluice {
+namespace {
+
+std::string place_of(const Binding& binding) {
+    if (binding.file == nullptr) return binding.owner == Owner::runtime ? " (runtime)" : "";
+    return " (" + to_string(Place{*binding.file, binding.line, 0}) + ")";
+}
+
+std::string with_place(const Binding& binding) { return to_string(binding) + place_of(binding); }
+
+Error located(Error error, const Binding& binding) {
+    if (binding.file == nullptr) return error;
+    return std::move(error).at(Place{*binding.file, binding.line, 0});
+}
+
+// One (protocol, prefix): sorted by first port, wider first, so an enclosing range comes before what it
+// encloses and a stack of open ranges is enough.
+Result<> check_group(std::span<const Binding> group) {
+    std::vector<const Binding*> open;
+    std::size_t ports = 0;
+    for (const Binding& binding : group) {
+        if (binding.match.ports.is_any()) continue;
+        if (++ports > SLUICE_MAX_PORTS)
+            return fail(Failure::invalid, "more than 65,535 ports and ranges on " +
+                                              std::string(to_string(binding.match.protocol)) + " " +
+                                              to_string(binding.match.prefix));
+        while (!open.empty() && !open.back()->match.ports.touches(binding.match.ports))
+            open.pop_back();
+        if (!open.empty() && !open.back()->match.ports.contains(binding.match.ports))
+            return fail(located(
+                located(Error(Failure::invalid, "port ranges overlap without one being inside the other: " +
+                                                    with_place(*open.back()) + " and " + with_place(binding)),
+                        binding),
+                *open.back()));
+        open.push_back(&binding);
+        if (open.size() > SLUICE_MAX_RANGE_DEPTH)
+            return fail(located(Error(Failure::invalid, "port ranges nest more than 16 deep at " +
+                                                            with_place(binding)),
+                                binding));
+    }
+    return {};
+}
+
+Result<> check_all(std::span<const Binding> bindings) {
+    for (std::size_t i = 0; i < bindings.size();) {
+        std::size_t end = i + 1;
+        while (end < bindings.size() && same_prefix(bindings[i].match, bindings[end].match)) ++end;
+        for (std::size_t k = i + 1; k < end; ++k) {
+            if (bindings[k - 1].match != bindings[k].match) continue;
+            return fail(located(located(Error(Failure::invalid, "bound twice: " + with_place(bindings[k]) +
+                                                                    " and " + with_place(bindings[k - 1])),
+                                        bindings[k]),
+                                bindings[k - 1]));
+        }
+        if (auto ok = check_group(bindings.subspan(i, end - i)); !ok) return ok;
+        i = end;
+    }
+    return {};
+}
+
+// Most specific first: longer prefix, then narrower ports.
+bool more_specific(const Match& a, const Match& b) {
+    if (a.prefix.length != b.prefix.length) return a.prefix.length > b.prefix.length;
+    return a.ports.width() < b.ports.width();
+}
+
+}  // namespace
+
+std::string_view to_string(Lost lost) {
+    switch (lost) {
+        case Lost::no: return "";
+        case Lost::shorter_prefix: return "shorter prefix";
+        case Lost::wider_ports: return "wider port range";
+        case Lost::other_port: return "other port";
+    }
+    return "";
+}
+
+Result<Bindings> Bindings::make(std::vector<Binding> bindings) {
+    std::ranges::stable_sort(bindings, std::less{}, &Binding::match);
+    if (auto ok = check_all(bindings); !ok) return pass_on(ok);
+    return Bindings(std::move(bindings));
+}
+
+const Binding* Bindings::find(const Match& match) const {
+    const auto at = std::ranges::lower_bound(bindings_, match, std::less{}, &Binding::match);
+    return at != bindings_.end() && at->match == match ? &*at : nullptr;
+}
+
+std::span<const Binding> Bindings::on(Protocol protocol, const Prefix& prefix) const {
+    const Match lowest{protocol, prefix, Ports::any()};  // sorts before every other range on the prefix
+    const auto first = std::ranges::lower_bound(bindings_, lowest, std::less{}, &Binding::match);
+    auto last = first;
+    while (last != bindings_.end() && same_prefix(last->match, lowest)) ++last;
+    return {first, last};
+}
+
+const Binding* Bindings::lookup(Protocol protocol, const Address& address,
+                                std::uint16_t port) const {
+    const Binding* best = nullptr;
+    for (const Binding& binding : bindings_) {
+        const Match& match = binding.match;
+        if (match.protocol != protocol || !match.prefix.contains(address) ||
+            !match.ports.contains(port))
+            continue;
+        if (best == nullptr || more_specific(match, best->match)) best = &binding;
+    }
+    return best;
+}
+
+std::vector<Considered> Bindings::consider(Protocol protocol, const Address& address,
+                                           std::uint16_t port) const {
+    const Binding* winner = lookup(protocol, address, port);
+    std::vector<Considered> considered;
+    for (const Binding& binding : bindings_) {
+        if (binding.match.protocol != protocol || !binding.match.prefix.contains(address)) continue;
+        Lost lost = Lost::no;
+        if (!binding.match.ports.contains(port))
+            lost = Lost::other_port;
+        else if (&binding != winner)
+            lost = binding.match.prefix.length < winner->match.prefix.length ? Lost::shorter_prefix
+                                                                            : Lost::wider_ports;
+        considered.push_back({&binding, lost});
+    }
+    std::ranges::stable_sort(considered, [](const Considered& a, const Considered& b) {
+        if ((a.lost == Lost::no) != (b.lost == Lost::no)) return a.lost == Lost::no;
+        return more_specific(a.binding->match, b.binding->match);
+    });
+    return considered;
+}
+
+const Binding* Bindings::covering(const Match& match) const {
+    for (int length = match.prefix.length; length >= 0; --length) {
+        const Binding* best = nullptr;
+        for (const Binding& binding : on(match.protocol, Prefix::of(match.prefix.address, length))) {
+            if (binding.match == match || !binding.match.ports.contains(match.ports)) continue;
+            if (best == nullptr || more_specific(binding.match, best->match)) best = &binding;
+        }
+        if (best != nullptr) return best;
+    }
+    return nullptr;
+}
+
+namespace {
+
+// A runtime binding never makes a reload fail: what it contradicts waits behind it.
+bool waits_behind(const Binding& binding, const Bindings& runtime) {
+    return std::ranges::any_of(
+        runtime.on(binding.match.protocol, binding.match.prefix), [&](const Binding& other) {
+            const Ports& mine = binding.match.ports;
+            const Ports& its = other.match.ports;
+            return mine == its || (mine.touches(its) && !mine.contains(its) && !its.contains(mine));
+        });
+}
+
+}  // namespace
+
+Result<Overlay> overlay(const Bindings& config, const Bindings& runtime) {
+    std::vector<Binding> merged(runtime.begin(), runtime.end());
+    std::vector<Binding> shadowed;
+    merged.reserve(config.size() + runtime.size());
+    for (const Binding& binding : config)
+        (waits_behind(binding, runtime) ? shadowed : merged).push_back(binding);
+    auto effective = Bindings::make(std::move(merged));
+    if (!effective) return pass_on(effective);
+    return Overlay{std::move(*effective), std::move(shadowed)};
+}
+
+}  // namespace sluice

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A table of bindings, and the lookup that the BPF program must agree with.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/binding.h"
+
+namespace sluice {
+
+// Why one of the bindings that were looked at did not win.
+enum class Lost : std::uint8_t { no, shorter_prefix, wider_ports, other_port };
+struct Considered {
+    const Binding* binding;
+    Lost lost;
+};
+std::string_view to_string(Lost lost);  // "shorter prefix", "wider port range", …; "" for no
+
+// Sorted by match, no match twice, ranges on one prefix nested and at most 16 deep.
+class Bindings {
+  public:
+    Bindings() = default;
+
+    // Sorts. Errors name both bindings and both places: the same match twice, a partial overlap of
+    // ranges, ranges nested deeper than 16, more than 65,535 ports or ranges on one prefix.
+    static Result<Bindings> make(std::vector<Binding> bindings);
+
+    std::span<const Binding> all() const { return bindings_; }
+    std::size_t size() const { return bindings_.size(); }
+    bool empty() const { return bindings_.empty(); }
+    auto begin() const { return bindings_.begin(); }
+    auto end() const { return bindings_.end(); }
+
+    const Binding* find(const Match& match) const;
+    // The bindings of one (protocol, prefix), in policy order. O(log n).
+    std::span<const Binding> on(Protocol protocol, const Prefix& prefix) const;
+
+    // THE MODEL, written for clarity: of all bindings that match, the longest prefix, then the
+    // narrowest ports. Null when none matches. O(n).
+    const Binding* lookup(Protocol protocol, const Address& address, std::uint16_t port) const;
+    // Every binding whose (protocol, prefix) covers the address, the winner first, then most specific
+    // first, each with why it lost.
+    std::vector<Considered> consider(Protocol protocol, const Address& address,
+                                     std::uint16_t port) const;
+    // What answers the whole of `match` when the binding with exactly that match is left out: the next
+    // wider one. Null when nothing does. O(lengths * log n).
+    const Binding* covering(const Match& match) const;
+
+  private:
+    explicit Bindings(std::vector<Binding> bindings) : bindings_(std::move(bindings)) {}
+    std::vector<Binding> bindings_;
+};
+
+// Several owners, one table: a runtime binding answers over the config's with the same match, or with
+// a range that overlaps its own in part. Fails only when the merged ranges of one prefix nest too deep
+// or are too many.
+struct Overlay {
+    Bindings effective;
+    std::vector<Binding> shadowed;  // the config's bindings that wait behind a runtime one
+};
+Result<Overlay> overlay(const Bindings& config, const Bindings& runtime);
+
+}  // namespace sluice
