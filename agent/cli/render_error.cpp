@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/render.h"
+
+namespace sluice::cli {
+
+namespace {
+
+// What an agent or a file made may hold anything; a newline is kept, it separates the lines of a snippet.
+Lines split(const std::string& text) {
+    Lines lines{""};
+    for (const char byte : text) {
+        if (byte == '\n')
+            lines.emplace_back();
+        else
+            lines.back() += byte;
+    }
+    for (std::string& line : lines) line = printable(line);
+    return lines;
+}
+
+// The place goes before the reason, unless the reason already says it.
+std::string reason(const Error& error) {
+    if (error.where().empty()) return error.why();
+    const std::string place = to_string(error.where().front());
+    if (place.empty() || error.why().find(place) != std::string::npos) return error.why();
+    return place + ": " + error.why();
+}
+
+}  // namespace
+
+Lines render_error(const Error& error, const Look& look) {
+    const std::string doing = error.doing().empty() ? "" : error.doing() + ": ";
+    const Lines parts = split("sluicectl: " + doing + reason(error));
+    Lines lines = wrapped(parts.front(), look.width, 0);
+    lines.insert(lines.end(), parts.begin() + 1, parts.end());
+    if (error.hint().empty()) return lines;
+    const Lines hint = split("hint: " + error.hint());
+    lines.push_back(hint.front());
+    for (std::size_t at = 1; at < hint.size(); ++at) lines.push_back("      " + hint[at]);
+    return lines;
+}
+
+Json error_document(const Error& error) {
+    Json where = Json::array();
+    for (const Place& place : error.where())
+        where.push_back({{"file", place.file}, {"line", place.line}, {"column", place.column}});
+    return {{"error",
+             {{"exit", error.exit_code()},
+              {"doing", error.doing()},
+              {"why", error.why()},
+              {"hint", error.hint()},
+              {"where", std::move(where)}}}};
+}
+
+}  // namespace sluice::cli

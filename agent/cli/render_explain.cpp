@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "cli/render.h"
+
+namespace sluice::cli {
+
+namespace {
+
+constexpr std::size_t shown_sockets = 8;
+constexpr std::size_t shown_losers = 8;
+
+std::string asked(const Json& e) {
+    const std::string address = text_of(e, "address");
+    const bool ipv6 = address.find(':') != std::string::npos;
+    return text_of(e, "protocol") + " " + (ipv6 ? "[" + address + "]" : address) + ":" +
+           std::to_string(count_of(e, "port"));
+}
+
+std::string family_of(const Json& e) {
+    return text_of(e, "address").find(':') != std::string::npos ? "IPv6" : "IPv4";
+}
+
+std::string for_how_long(const Json& e, const Look& look) {
+    const auto since = number_of(e, "unavailable_since");
+    return since && *since > 0 ? " (" + long_age(look.now - *since) + ")" : "";
+}
+
+// "one of 4 sockets, by the flow"
+std::string share(const Json& e) {
+    const auto& sockets = list_of(e, "sockets");
+    const auto serving = std::count_if(sockets.begin(), sockets.end(), [](const Json& socket) {
+        const std::string state = text_of(socket, "state");
+        return state == "serving" || state.empty();
+    });
+    if (serving < 2) return "";
+    const bool flow = field(e, "from").is_string();
+    return " (one of " + std::to_string(serving) + " sockets, by " + (flow ? "this" : "the") +
+           " flow)";
+}
+
+std::string unavailable_text(const Json& e, const Look& look) {
+    return "'" + text_of(e, "service") + "' has no usable " + family_of(e) + " socket" +
+           for_how_long(e, look);
+}
+
+std::string assigned_text(const Json& e) {
+    const std::string served_by = text_of(e, "served_by");
+    std::string text = served_by.empty() ? text_of(e, "service") : served_by;
+    const std::string process = process_of(field(e, "socket"));
+    if (!process.empty()) text += ", " + process;
+    return text + share(e);
+}
+
+std::string answer(const Json& e, const Look& look) {
+    const std::string verdict = text_of(e, "verdict");
+    const std::string effect = text_of(e, "effect");
+    const std::string service = text_of(e, "service");
+    const std::string served_by = text_of(e, "served_by");
+    const bool unavailable =
+        verdict == "unavailable" || (!served_by.empty() && !service.empty() && served_by != service);
+    if (effect == "assign") {
+        const std::string text = assigned_text(e);
+        return unavailable ? text + ": " + unavailable_text(e, look) : text;
+    }
+    const std::string why =
+        unavailable ? unavailable_text(e, look)
+        : field(e, "binding").is_object()
+            ? (effect == "reject" ? "a reject binding" : "a pass binding")
+            : "no binding matches";
+    if (effect == "reject") return paint(look, Paint::bad, "REFUSED") + ": " + why;
+    return "the kernel's ordinary lookup: " + why;
+}
+
+std::string binding_text(const Json& binding) {
+    return text_of(binding, "protocol") + " " + text_of(binding, "prefix") + " " +
+           text_of(binding, "port") + " -> " + target_of(binding);
+}
+
+void considered(Lines& lines, const Json& e, const Look& look) {
+    Table table({{"", false, 7}, {"", false, 36}, {""}});
+    std::size_t lost = 0;
+    for (const Json& binding : list_of(e, "considered")) {
+        if (flag_of(binding, "wins")) {
+            table.row({{"won"}, {binding_text(binding)}, {source_of(binding)}});
+            continue;
+        }
+        if (++lost <= shown_losers)
+            table.row({{"lost"}, {binding_text(binding)}, {text_of(binding, "why")}});
+    }
+    if (!table.empty()) {
+        const Lines rows = table.lines(look);
+        lines.insert(lines.end(), rows.begin(), rows.end());
+    }
+    if (lost > shown_losers)
+        lines.push_back("         … " + std::to_string(lost - shown_losers) + " more lost");
+}
+
+std::string socket_state(const Json& socket) {
+    const std::string why = text_of(socket, "why");
+    return why.empty() ? text_of(socket, "state") : why;
+}
+
+void sockets(Lines& lines, const Json& e, const Look& look) {
+    const std::string chosen = text_of(field(e, "socket"), "cookie");
+    std::vector<const Json*> all;
+    for (const Json& socket : list_of(e, "sockets")) all.push_back(&socket);
+    std::stable_partition(all.begin(), all.end(), [&](const Json* socket) {
+        return !chosen.empty() && text_of(*socket, "cookie") == chosen;
+    });
+    Table table({{"", false, 9}, {""}, {""}, {""}});
+    for (std::size_t at = 0; at < std::min(all.size(), shown_sockets); ++at) {
+        const Json& socket = *all[at];
+        const std::string cookie = text_of(socket, "cookie");
+        const bool takes = !chosen.empty() && cookie == chosen;
+        table.row({{"           sk:" + cookie},
+                   {text_of(socket, "protocol") + " " + text_of(socket, "local")},
+                   {process_of(socket)},
+                   {takes ? "takes it" : socket_state(socket)}});
+    }
+    if (table.empty()) return;
+    const Lines rows = table.lines(look);
+    lines.insert(lines.end(), rows.begin(), rows.end());
+    if (all.size() > shown_sockets)
+        lines.push_back("           … " + std::to_string(all.size() - shown_sockets) + " more");
+}
+
+void fact(Lines& lines, const char* name, const std::string& text, const Look& look) {
+    if (text.empty()) return;
+    const Lines one = wrapped(padded(name, 9) + text, look.width, 9);
+    lines.insert(lines.end(), one.begin(), one.end());
+}
+
+std::string service_text(const Json& e) {
+    const std::string service = text_of(e, "service");
+    if (service.empty()) return "";
+    const std::string policy = policy_of(field(e, "unavailable"));
+    return policy.empty() ? service : service + ", unavailable: " + policy;
+}
+
+const char* verb(const std::string& effect) {
+    if (effect == "assign") return "assigns";
+    return effect == "reject" ? "refuses" : "passes";
+}
+
+std::string kernel_text(const Json& e) {
+    const Json& kernel = field(e, "kernel");
+    const auto program = number_of(kernel, "program_id");
+    std::string text = program ? "program " + std::to_string(*program) : "the program";
+    const std::string effect = text_of(kernel, "effect");
+    if (effect.empty()) return "";
+    text += " " + std::string(verb(effect));
+    const Json& agree = field(e, "agree");
+    if (agree.is_boolean() && agree.get<bool>()) text += "; model agrees";
+    if (agree.is_boolean() && !agree.get<bool>()) {
+        const Json& model = field(e, "model");
+        const std::string service = text_of(model, "service");
+        text += "; THE MODEL DIFFERS, it " + std::string(verb(text_of(model, "effect"))) +
+                (service.empty() ? "" : " to " + service);
+    }
+    const Json& foreign = field(kernel, "foreign_programs");
+    if (!foreign.is_array()) return text;
+    if (foreign.empty()) return text + "; no foreign programs";
+    text += "; " + counted(static_cast<std::int64_t>(foreign.size()), "foreign program") +
+            " may choose otherwise:";
+    for (const Json& id : foreign) text += " " + one_line(id);
+    return text;
+}
+
+std::string since_text(const Json& e, const Look& look) {
+    const auto generation = number_of(e, "generation");
+    if (!generation) return "";
+    std::string text = "generation " + std::to_string(*generation);
+    const auto since = number_of(e, "since");
+    if (since && *since > 0) text += ", " + clock_time(*since, look.now);
+    const Json& change = field(e, "change");
+    const std::string by = author_of(field(change, "by"), look);
+    if (!by.empty()) text += ", " + by;
+    const std::string note = text_of(change, "note");
+    return note.empty() ? text : text + ": " + quoted(note);
+}
+
+// arrives: does the address have a local route, without which no lookup ever happens?
+std::string route_text(const Json& e) {
+    const Json& route = field(e, "route");
+    const std::string text = text_of(route, "text");
+    const Json& arrives = field(route, "arrives");
+    if (!arrives.is_boolean()) return text;
+    return padded(text, 38) + "  " + (arrives.get<bool>() ? "arrives here" : "DOES NOT ARRIVE");
+}
+
+}  // namespace
+
+Lines render_explain(const Json& explanation, const Look& look) {
+    const Json& e = explanation;
+    Lines lines = wrapped(asked(e) + " -> " + answer(e, look), look.width, 2);
+    lines.emplace_back();
+    considered(lines, e, look);
+    fact(lines, "service", service_text(e), look);
+    sockets(lines, e, look);
+    fact(lines, "route", route_text(e), look);
+    fact(lines, "kernel", kernel_text(e), look);
+    fact(lines, "since", since_text(e, look), look);
+    const Lines warnings = render_warnings(field(e, "warnings"), look);
+    const std::string hint = text_of(e, "hint");
+    if (!warnings.empty() || !hint.empty()) lines.emplace_back();
+    lines.insert(lines.end(), warnings.begin(), warnings.end());
+    if (!hint.empty()) lines.push_back("hint: " + hint);
+    return lines;
+}
+
+}  // namespace sluice::cli
