@@ -29,7 +29,7 @@ std::string header(const Json& status, const Look& look) {
         left += ", up " + long_age(look.now - *since);
     const std::string state = header_state(status);
     const std::size_t used = columns(left) + columns(state);
-    const auto width = static_cast<std::size_t>(std::min(look.width, 100));
+    const auto width = static_cast<std::size_t>(std::min(look.width, 80));
     const std::string gap(used + 2 <= width ? width - used : 2, ' ');
     return left + gap + paint(look, state == "ok" ? Paint::good : Paint::bad, state);
 }

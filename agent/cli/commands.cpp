@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.h"
+
+#include <array>
+
+#include <CLI/CLI.hpp>
+
+namespace sluice::cli {
+
+namespace {
+
+constexpr const char* allow_help = "let guards pass: removals,protected,empty,unserved,hosts";
+
+void bindings_options(CLI::App& app, Arguments& a) {
+    app.add_option("--service", a.service, "only those of this service");
+    app.add_option("--protocol", a.protocol, "only tcp or udp");
+    app.add_option("--covering", a.covering, "only those whose prefix covers this address");
+    app.add_option("--within", a.within, "only those whose prefix is inside this one");
+    app.add_option("--port", a.port, "only those that match this port");
+    app.add_option("--owner", a.owner, "only those of config or runtime");
+}
+
+void sockets_options(CLI::App& app, Arguments& a) {
+    app.add_option("--service", a.service, "only those of this service");
+}
+
+void explain_options(CLI::App& app, Arguments& a) {
+    app.add_option("--from", a.from, "the client, ADDR:PORT: which socket this flow gets");
+}
+
+void bind_options(CLI::App& app, Arguments& a) {
+    app.add_flag("--reject", a.reject, "refuse the traffic, in place of SERVICE");
+    app.add_flag("--pass", a.pass, "leave the traffic to the kernel, in place of SERVICE");
+    app.add_flag("--override", a.override_config, "answer over a binding of the config");
+    app.add_option("--note", a.note, "why, for those who come after");
+    app.add_option("--allow", a.allow, allow_help);
+}
+
+void reload_options(CLI::App& app, Arguments& a) { app.add_option("--allow", a.allow, allow_help); }
+
+void register_options(CLI::App& app, Arguments& a) {
+    app.add_option("--fd", a.fds, "hand over this inherited descriptor; repeatable, or 3,4,5")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.add_option("--pid", a.pid, "take the sockets from this running process");
+    app.add_flag("--replace", a.replace, "in place of the sockets that are registered now");
+}
+
+void unregister_options(CLI::App& app, Arguments& a) {
+    app.add_option("--cookie", a.cookie, "only this socket, as `sluicectl sockets` prints it");
+}
+
+void detach_options(CLI::App& app, Arguments& a) {
+    app.add_flag("--yes", a.yes, "do not ask");
+}
+
+constexpr std::size_t any = 1000;
+
+constexpr std::array table = {
+    Command{"status", "[SERVICE]", "one screen: what is wrong and why, and what runs, worst first",
+            "With the agent dead, as root: what the pins say, and exit 3.", "sluicectl status", 0, 1,
+            nullptr, command::status},
+    Command{"bindings", "[filters]", "the running bindings, most specific first",
+            "All filters must hold. With the agent dead, as root: what the pins say, and exit 3.",
+            "sluicectl bindings --covering 192.0.2.200 --port 443", 0, 0, bindings_options,
+            command::bindings},
+    Command{"services", "", "services with policy and health", "", "sluicectl services", 0, 0,
+            nullptr, command::services},
+    Command{"sockets", "[--service SERVICE]", "sockets with owner, address, cookie, age and share",
+            "SHARE is the part of the service's lookups a socket gets; of a dual-stack one for IPv4\n"
+            "and IPv6 when they differ.",
+            "sluicectl sockets --service cdn", 0, 0, sockets_options, command::sockets},
+    Command{"bind", "[--override] [--note TEXT] SERVICE|--reject|--pass PROTOCOL PREFIX PORT",
+            "add runtime bindings: they last until they are unbound",
+            "Lists with commas are one change. What is so already is no error. On a match that the\n"
+            "config has, --override is needed: the config's binding then waits behind this one.",
+            "sluicectl bind cdn tcp,udp 192.0.2.200,2001:db8::/64 443", 3, 4, bind_options,
+            command::bind},
+    Command{"unbind", "PROTOCOL PREFIX PORT", "remove runtime bindings",
+            "Lists with commas are one change.", "sluicectl unbind tcp,udp 192.0.2.200 443", 3, 3,
+            nullptr, command::unbind},
+    Command{"register",
+            "[SERVICE] [--fd N… | --pid PID] [--replace] [PROTOCOL ADDRESS PORT …]",
+            "hand sockets to the agent for a service, all or none",
+            "Without --fd or --pid: the sockets of LISTEN_FDS (systemd). Without SERVICE as well:\n"
+            "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name.\n"
+            "With --pid: every triple names one kind of socket, all its members are taken; no\n"
+            "match is an error.",
+            "sluicectl register cdn --pid 812 tcp 0.0.0.0 443 tcp :: 443", 0, any, register_options,
+            command::enlist},
+    Command{"unregister", "SERVICE [--cookie COOKIE]", "take a service's sockets out", "",
+            "sluicectl unregister cdn --cookie 1f4", 1, 1, unregister_options, command::unregister},
+    Command{"check", "[FILE]", "validate a config; needs no agent and no privileges",
+            "FILE is the instance's config unless it is given.",
+            "sluicectl check /etc/sluice/sluice.yaml", 0, 1, nullptr, command::check},
+    Command{"reload", "[--allow WORDS]", "have the agent read its config again, with the result",
+            "An invalid or refused config changes nothing.", "sluicectl reload", 0, 0,
+            reload_options, command::reload},
+    Command{"config", "", "the running config, as a file that `check` accepts", "",
+            "sluicectl config > running.yaml", 0, 0, nullptr, command::config},
+    Command{"explain", "PROTOCOL ADDRESS PORT [--from ADDR:PORT]",
+            "who gets this traffic, and why: the attached program's own verdict",
+            "It leaves no trace: no counter moves. Exit 1 if program and model differ. With the\n"
+            "agent dead, as root: what the pins say, and exit 3.",
+            "sluicectl explain tcp 192.0.2.200 443", 3, 3, explain_options, command::explain},
+    Command{"detach", "[--yes]", "remove the dispatcher: traffic falls to ordinary listeners",
+            "Says first what each service's traffic falls to, then asks for the host's name. The\n"
+            "agent stays detached, through restart and reboot, until `sluicectl attach`.",
+            "sluicectl detach", 0, 0, detach_options, command::detach},
+    Command{"attach", "", "undo `detach`", "", "sluicectl attach", 0, 0, nullptr, command::attach},
+    Command{"version", "", "print the version of sluicectl", "", "sluicectl version", 0, 0, nullptr,
+            command::version},
+};
+
+}  // namespace
+
+std::span<const Command> commands() { return table; }
+
+Error usage_error(const Command& command, const std::string& why) {
+    const std::string usage(command.usage);
+    return Error(Failure::invalid, why)
+        .during(command.name)
+        .hint("usage: sluicectl " + std::string(command.name) + (usage.empty() ? "" : " " + usage));
+}
+
+}  // namespace sluice::cli

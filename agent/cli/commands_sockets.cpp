@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sockets in and out: register, unregister.
+#include <algorithm>
+#include <map>
+
+#include "cli/commands.h"
+#include "cli/input.h"
+#include "cli/render.h"
+
+namespace sluice::cli::command {
+
+namespace {
+
+constexpr std::int32_t most_descriptors = 1 << 20;  // the kernel's usual limit, nr_open
+constexpr std::int32_t most_pid = 1 << 22;          // PID_MAX_LIMIT of 64-bit kernels
+
+bool is_protocol(const std::string& word) { return parse_protocol(word).has_value(); }
+
+// What to register: descriptors by service. Those that we opened are owned here.
+struct Offer {
+    std::map<std::string, std::vector<int>> by_service;
+    std::vector<Fd> owned;
+};
+
+Result<Json> register_one(Session& session, const std::string& service, const std::vector<int>& fds,
+                          bool replace) {
+    auto agent = session.agent();
+    if (!agent) return pass_on(agent);
+    Json indices = Json::array();
+    for (std::size_t at = 0; at < fds.size(); ++at) indices.push_back(at);
+    const Json parameters = {{"service", service},
+                             {"sockets", std::move(indices)},
+                             {"mode", replace ? "replace" : "add"}};
+    return (*agent)->call("Register", parameters, fds);
+}
+
+Result<Offer> offer_inherited(const Arguments& a, const std::string& service) {
+    Offer offer;
+    for (const std::string& text : a.fds) {
+        auto fd = parse_number(text, 0, most_descriptors, "descriptor");
+        if (!fd) return pass_on(fd, "--fd");
+        offer.by_service[service].push_back(*fd);
+    }
+    return offer;
+}
+
+Result<Offer> offer_taken(Session& session, const Arguments& a, const std::string& service,
+                          const std::vector<ListenTriple>& triples) {
+    auto pid = parse_number(a.pid, 1, most_pid, "process id");
+    if (!pid) return pass_on(pid, "--pid");
+    auto taken = session.world().take(*pid, triples);
+    if (!taken) return pass_on(taken);
+    Offer offer;
+    for (const Fd& fd : *taken) offer.by_service[service].push_back(fd.get());
+    offer.owned = std::move(*taken);
+    return offer;
+}
+
+// By LISTEN_FDNAMES when no service is named.
+Result<Offer> offer_passed(Session& session, const std::string& service) {
+    auto passed = session.world().passed();
+    if (!passed) return pass_on(passed);
+    if (passed->empty())
+        return fail(Error(Failure::invalid, "no sockets: LISTEN_FDS passes none")
+                        .hint("name a source: --fd N, or --pid PID with PROTOCOL ADDRESS PORT"));
+    Offer offer;
+    for (NamedFd& one : *passed) {
+        auto name = parse_service_name(service.empty() ? one.name : service);
+        if (!name) return pass_on(name, "FileDescriptorName '" + one.name + "'");
+        offer.by_service[*name].push_back(one.fd.get());
+        offer.owned.push_back(std::move(one.fd));
+    }
+    return offer;
+}
+
+Result<Offer> make_offer(Session& session, const Arguments& a) {
+    // The first word is the service, unless it starts a triple.
+    std::vector<std::string> words = a.words;
+    std::string service;
+    if (!words.empty() && (words.size() % 3 != 0 || !is_protocol(words.front()))) {
+        auto name = parse_service_name(words.front());
+        if (!name) return pass_on(name);
+        service = *name;
+        words.erase(words.begin());
+    }
+    auto triples = parse_triples(words);
+    if (!triples) return pass_on(triples);
+    if (!a.fds.empty() && !a.pid.empty())
+        return fail(Failure::invalid, "--fd and --pid exclude each other");
+    const bool source = !a.fds.empty() || !a.pid.empty();
+    if (source && service.empty()) return fail(Failure::invalid, "SERVICE is missing");
+    if (a.pid.empty() && !triples->empty())
+        return fail(Failure::invalid, "PROTOCOL ADDRESS PORT goes with --pid only");
+    if (!a.pid.empty() && triples->empty())
+        return fail(Error(Failure::invalid, "which of its sockets? PROTOCOL ADDRESS PORT is missing")
+                        .hint("for example: tcp 0.0.0.0 443"));
+    if (!a.fds.empty()) return offer_inherited(a, service);
+    if (!a.pid.empty()) return offer_taken(session, a, service, *triples);
+    return offer_passed(session, service);
+}
+
+}  // namespace
+
+Result<int> enlist(Session& session, const Arguments& a) {
+    auto offer = make_offer(session, a);
+    if (!offer) return pass_on(offer);
+    Json registered = Json::array();
+    Lines lines;
+    for (const auto& [service, fds] : offer->by_service) {
+        auto reply = register_one(session, service, fds, a.replace);
+        if (!reply) {
+            session.print(session.json() ? Lines{} : lines);  // what was done before, stays done
+            return pass_on(reply);
+        }
+        const Lines one = render_registered(*reply, session.look());
+        lines.insert(lines.end(), one.begin(), one.end());
+        registered.push_back(std::move(*reply));
+    }
+    session.answer({{"registered", std::move(registered)}}, lines);
+    return 0;
+}
+
+Result<int> unregister(Session& session, const Arguments& a) {
+    auto service = parse_service_name(a.words.front());
+    if (!service) return pass_on(service);
+    Json parameters = {{"service", *service}};
+    if (!a.cookie.empty()) {
+        // People copy it from `ss -e` and from our own screens.
+        std::string cookie = a.cookie;
+        for (const std::string_view head : {"sk:", "0x"})
+            if (cookie.starts_with(head)) cookie.erase(0, head.size());
+        const bool hex = !cookie.empty() && cookie.size() <= 16 &&
+                         cookie.find_first_not_of("0123456789abcdef") == std::string::npos;
+        if (!hex)
+            return fail(Error(Failure::invalid, "'" + a.cookie + "' is no socket's cookie")
+                            .during("--cookie")
+                            .hint("sluicectl sockets prints them: lower-case hexadecimal"));
+        parameters["cookie"] = cookie;
+    }
+    auto reply = session.call("Unregister", parameters);
+    if (!reply) return pass_on(reply);
+    session.answer(*reply,
+                   {*service + ": " + counted(count_of(*reply, "removed"), "socket") + " taken out"});
+    return 0;
+}
+
+}  // namespace sluice::cli::command
