@@ -31,7 +31,8 @@ function(bpf_skeleton target name source)
   add_custom_command(
     OUTPUT "${header}"
     COMMAND ${CMAKE_COMMAND} -E make_directory "${CMAKE_CURRENT_BINARY_DIR}/include"
-    COMMAND sh -c "\"$1\" gen skeleton \"$2\" name \"$3\" > \"$4\"" skeleton
+    # The skeleton names the types of data sections without declaring them.
+    COMMAND sh -c "{ echo '#include \"sluice/abi.h\"' && \"$1\" gen skeleton \"$2\" name \"$3\"; } > \"$4\"" skeleton
             "${BPFTOOL}" "${BPF_OBJECT}" "${name}" "${header}"
     DEPENDS "${BPF_OBJECT}"
     COMMENT "skeleton ${name}"

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/address.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <charconv>
 #include <cstring>
 #include <optional>
@@ -33,7 +32,8 @@ bool is_v4_mapped(const std::array<std::uint8_t, 16>& bytes) {
 Result<Protocol> parse_protocol(std::string_view text) {
     if (text == "tcp") return Protocol::tcp;
     if (text == "udp") return Protocol::udp;
-    return fail(Failure::invalid, "unknown protocol " + quoted(text) + ": tcp or udp, in lower case");
+    return fail(Failure::invalid,
+                "unknown protocol " + quoted(text) + ": tcp or udp, in lower case");
 }
 
 std::string_view to_string(Protocol protocol) { return protocol == Protocol::tcp ? "tcp" : "udp"; }
@@ -45,20 +45,25 @@ Result<Address> Address::parse(std::string_view text) {
     if (copy.find('\0') != std::string::npos || copy.size() > INET6_ADDRSTRLEN)
         return fail(Failure::invalid, quoted(text) + " is not an IP address");
     if (copy.find('%') != std::string::npos)
-        return fail(Failure::invalid,
-                    quoted(text) + " has a zone id: bindings are for addresses that every link shares");
+        return fail(
+            Failure::invalid,
+            quoted(text) + " has a zone id: bindings are for addresses that every link shares");
     if (copy.find(':') == std::string::npos) {
         address.family = Family::ipv4;
         if (inet_pton(AF_INET, copy.c_str(), address.bytes.data()) == 1) return address;
-        return fail(Failure::invalid,
-                    quoted(text) + " is not an IPv4 address (four numbers from 0 to 255, without leading zeros)");
+        return fail(
+            Failure::invalid,
+            quoted(text) +
+                " is not an IPv4 address (four numbers from 0 to 255, without leading zeros)");
     }
     address.family = Family::ipv6;
     if (inet_pton(AF_INET6, copy.c_str(), address.bytes.data()) != 1)
         return fail(Failure::invalid, quoted(text) + " is not an IPv6 address");
     if (is_v4_mapped(address.bytes))
-        return fail(Failure::invalid, quoted(text) +
-                                          " is an IPv4-mapped address: IPv4 traffic is matched by IPv4 prefixes only");
+        return fail(
+            Failure::invalid,
+            quoted(text) +
+                " is an IPv4-mapped address: IPv4 traffic is matched by IPv4 prefixes only");
     return address;
 }
 
@@ -83,15 +88,16 @@ Result<Prefix> Prefix::parse(std::string_view text) {
     auto address = Address::parse(text.substr(0, slash));
     if (!address) return pass_on(address);
     if (slash == std::string_view::npos) return Prefix::of(*address, address->bits());
-    const auto length = parse_number(text.substr(slash + 1), static_cast<unsigned>(address->bits()));
+    const auto length =
+        parse_number(text.substr(slash + 1), static_cast<unsigned>(address->bits()));
     if (!length)
         return fail(Failure::invalid, quoted(text) + " has no prefix length from 0 to " +
                                           std::to_string(address->bits()) + " after the slash");
     const Prefix prefix = Prefix::of(*address, static_cast<int>(*length));
     if (prefix.address != *address)
         return fail(Error(Failure::invalid, quoted(text) + " has bits set below its mask")
-                        .hint("did you mean " + to_string(prefix) + ", or " + to_string(*address) + "/" +
-                              std::to_string(address->bits()) + "?"));
+                        .hint("did you mean " + to_string(prefix) + ", or " + to_string(*address) +
+                              "/" + std::to_string(address->bits()) + "?"));
     return prefix;
 }
 
@@ -115,8 +121,9 @@ std::string to_string(const Prefix& prefix) {
 Result<std::uint16_t> parse_port(std::string_view text) {
     const auto port = parse_number(text, 65535);
     if (!port || *port == 0)
-        return fail(Failure::invalid,
-                    quoted(text) + " is not a port: a number from 1 to 65535, without leading zeros");
+        return fail(
+            Failure::invalid,
+            quoted(text) + " is not a port: a number from 1 to 65535, without leading zeros");
     return static_cast<std::uint16_t>(*port);
 }
 
@@ -127,8 +134,10 @@ Result<Ports> Ports::parse(std::string_view text) {
     if (first && dash == std::string_view::npos) return one(*first);
     auto last = dash == std::string_view::npos ? first : parse_port(text.substr(dash + 1));
     if (!first || !last)
-        return fail(Failure::invalid,
-                    quoted(text) + " is not a port, a range or 'any': ports are 1 to 65535, without leading zeros");
+        return fail(
+            Failure::invalid,
+            quoted(text) +
+                " is not a port, a range or 'any': ports are 1 to 65535, without leading zeros");
     if (*first > *last)
         return fail(Failure::invalid, quoted(text) + " is a range that ends before it starts");
     return Ports{*first, *last};
@@ -144,11 +153,13 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
     const auto colon = text.rfind(':');
     const bool bracketed = text.starts_with('[');
     if (colon == std::string_view::npos || (bracketed && (colon < 2 || text[colon - 1] != ']')))
-        return fail(Failure::invalid, quoted(text) + " is not ADDRESS:PORT (IPv6 as [ADDRESS]:PORT)");
+        return fail(Failure::invalid,
+                    quoted(text) + " is not ADDRESS:PORT (IPv6 as [ADDRESS]:PORT)");
     auto address = Address::parse(bracketed ? text.substr(1, colon - 2) : text.substr(0, colon));
     if (!address) return pass_on(address);
     if (bracketed != (address->family == Family::ipv6))
-        return fail(Failure::invalid, quoted(text) + ": an IPv6 address with a port is written [ADDRESS]:PORT");
+        return fail(Failure::invalid,
+                    quoted(text) + ": an IPv6 address with a port is written [ADDRESS]:PORT");
     auto port = parse_port(text.substr(colon + 1));
     if (!port) return pass_on(port);
     return Endpoint{*address, *port};
@@ -156,7 +167,8 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
 
 std::string to_string(const Endpoint& endpoint) {
     const std::string address = to_string(endpoint.address);
-    const std::string host = endpoint.address.family == Family::ipv6 ? "[" + address + "]" : address;
+    const std::string host =
+        endpoint.address.family == Family::ipv6 ? "[" + address + "]" : address;
     return host + ":" + std::to_string(endpoint.port);
 }
 

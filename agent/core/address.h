@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Protocols, addresses, prefixes and ports: what a binding matches, parsed strictly and printed one way.
+// Protocols, addresses, prefixes and ports: what a binding matches, parsed strictly and printed one
+// way.
 #pragma once
 
 #include <array>

@@ -31,9 +31,12 @@ Result<std::string> parse_service_name(std::string_view text) {
 
 std::string to_string(const Target& target) {
     switch (target.kind) {
-        case Target::Kind::reject: return "(reject)";
-        case Target::Kind::pass: return "(pass)";
-        case Target::Kind::service: break;
+        case Target::Kind::reject:
+            return "(reject)";
+        case Target::Kind::pass:
+            return "(pass)";
+        case Target::Kind::service:
+            break;
     }
     return *target.name;
 }

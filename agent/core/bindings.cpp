@@ -21,8 +21,8 @@ Error located(Error error, const Binding& binding) {
     return std::move(error).at(Place{*binding.file, binding.line, 0});
 }
 
-// One (protocol, prefix): sorted by first port, wider first, so an enclosing range comes before what it
-// encloses and a stack of open ranges is enough.
+// One (protocol, prefix): sorted by first port, wider first, so an enclosing range comes before
+// what it encloses and a stack of open ranges is enough.
 Result<> check_group(std::span<const Binding> group) {
     std::vector<const Binding*> open;
     std::size_t ports = 0;
@@ -35,11 +35,12 @@ Result<> check_group(std::span<const Binding> group) {
         while (!open.empty() && !open.back()->match.ports.touches(binding.match.ports))
             open.pop_back();
         if (!open.empty() && !open.back()->match.ports.contains(binding.match.ports))
-            return fail(located(
-                located(Error(Failure::invalid, "port ranges overlap without one being inside the other: " +
-                                                    with_place(*open.back()) + " and " + with_place(binding)),
-                        binding),
-                *open.back()));
+            return fail(
+                located(located(Error(Failure::invalid,
+                                      "port ranges overlap without one being inside the other: " +
+                                          with_place(*open.back()) + " and " + with_place(binding)),
+                                binding),
+                        *open.back()));
         open.push_back(&binding);
         if (open.size() > SLUICE_MAX_RANGE_DEPTH)
             return fail(located(Error(Failure::invalid, "port ranges nest more than 16 deep at " +
@@ -55,10 +56,11 @@ Result<> check_all(std::span<const Binding> bindings) {
         while (end < bindings.size() && same_prefix(bindings[i].match, bindings[end].match)) ++end;
         for (std::size_t k = i + 1; k < end; ++k) {
             if (bindings[k - 1].match != bindings[k].match) continue;
-            return fail(located(located(Error(Failure::invalid, "bound twice: " + with_place(bindings[k]) +
-                                                                    " and " + with_place(bindings[k - 1])),
-                                        bindings[k]),
-                                bindings[k - 1]));
+            return fail(
+                located(located(Error(Failure::invalid, "bound twice: " + with_place(bindings[k]) +
+                                                            " and " + with_place(bindings[k - 1])),
+                                bindings[k]),
+                        bindings[k - 1]));
         }
         if (auto ok = check_group(bindings.subspan(i, end - i)); !ok) return ok;
         i = end;
@@ -76,10 +78,14 @@ bool more_specific(const Match& a, const Match& b) {
 
 std::string_view to_string(Lost lost) {
     switch (lost) {
-        case Lost::no: return "";
-        case Lost::shorter_prefix: return "shorter prefix";
-        case Lost::wider_ports: return "wider port range";
-        case Lost::other_port: return "other port";
+        case Lost::no:
+            return "";
+        case Lost::shorter_prefix:
+            return "shorter prefix";
+        case Lost::wider_ports:
+            return "wider port range";
+        case Lost::other_port:
+            return "other port";
     }
     return "";
 }
@@ -96,7 +102,8 @@ const Binding* Bindings::find(const Match& match) const {
 }
 
 std::span<const Binding> Bindings::on(Protocol protocol, const Prefix& prefix) const {
-    const Match lowest{protocol, prefix, Ports::any()};  // sorts before every other range on the prefix
+    const Match lowest{protocol, prefix,
+                       Ports::any()};  // sorts before every other range on the prefix
     const auto first = std::ranges::lower_bound(bindings_, lowest, std::less{}, &Binding::match);
     auto last = first;
     while (last != bindings_.end() && same_prefix(last->match, lowest)) ++last;
@@ -127,7 +134,7 @@ std::vector<Considered> Bindings::consider(Protocol protocol, const Address& add
             lost = Lost::other_port;
         else if (&binding != winner)
             lost = binding.match.prefix.length < winner->match.prefix.length ? Lost::shorter_prefix
-                                                                            : Lost::wider_ports;
+                                                                             : Lost::wider_ports;
         considered.push_back({&binding, lost});
     }
     std::ranges::stable_sort(considered, [](const Considered& a, const Considered& b) {
@@ -140,7 +147,8 @@ std::vector<Considered> Bindings::consider(Protocol protocol, const Address& add
 const Binding* Bindings::covering(const Match& match) const {
     for (int length = match.prefix.length; length >= 0; --length) {
         const Binding* best = nullptr;
-        for (const Binding& binding : on(match.protocol, Prefix::of(match.prefix.address, length))) {
+        for (const Binding& binding :
+             on(match.protocol, Prefix::of(match.prefix.address, length))) {
             if (binding.match == match || !binding.match.ports.contains(match.ports)) continue;
             if (best == nullptr || more_specific(binding.match, best->match)) best = &binding;
         }

@@ -39,12 +39,12 @@ class Bindings {
     // THE MODEL, written for clarity: of all bindings that match, the longest prefix, then the
     // narrowest ports. Null when none matches. O(n).
     const Binding* lookup(Protocol protocol, const Address& address, std::uint16_t port) const;
-    // Every binding whose (protocol, prefix) covers the address, the winner first, then most specific
-    // first, each with why it lost.
+    // Every binding whose (protocol, prefix) covers the address, the winner first, then most
+    // specific first, each with why it lost.
     std::vector<Considered> consider(Protocol protocol, const Address& address,
                                      std::uint16_t port) const;
-    // What answers the whole of `match` when the binding with exactly that match is left out: the next
-    // wider one. Null when nothing does. O(lengths * log n).
+    // What answers the whole of `match` when the binding with exactly that match is left out: the
+    // next wider one. Null when nothing does. O(lengths * log n).
     const Binding* covering(const Match& match) const;
 
   private:
@@ -52,9 +52,9 @@ class Bindings {
     std::vector<Binding> bindings_;
 };
 
-// Several owners, one table: a runtime binding answers over the config's with the same match, or with
-// a range that overlaps its own in part. Fails only when the merged ranges of one prefix nest too deep
-// or are too many.
+// Several owners, one table: a runtime binding answers over the config's with the same match, or
+// with a range that overlaps its own in part. Fails only when the merged ranges of one prefix nest
+// too deep or are too many.
 struct Overlay {
     Bindings effective;
     std::vector<Binding> shadowed;  // the config's bindings that wait behind a runtime one

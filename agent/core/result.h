@@ -32,7 +32,8 @@ class Error {
   public:
     Error(Failure failure, std::string why) : failure_(failure), why_(std::move(why)) {}
 
-    // `err` is an errno value; `doing` names the step that failed, as in "update map 'prefixes_v4'".
+    // `err` is an errno value; `doing` names the step that failed, as in "update map
+    // 'prefixes_v4'".
     static Error from_errno(int err, std::string_view doing);
 
     // Each caller adds only its own step: "apply" + "bind tcp …" reads "apply: bind tcp …".
@@ -43,7 +44,7 @@ class Error {
 
     Failure failure() const { return failure_; }
     int exit_code() const { return static_cast<int>(failure_); }
-    int code() const { return errno_; }               // errno, 0 if the failure had none
+    int code() const { return errno_; }                  // errno, 0 if the failure had none
     const std::string& doing() const { return doing_; }  // may be empty
     const std::string& why() const { return why_; }
     const std::string& hint() const { return hint_; }  // may be empty
@@ -71,7 +72,8 @@ inline std::unexpected<Error> fail_errno(int err, std::string_view doing) {
     return std::unexpected(Error::from_errno(err, doing));
 }
 
-// Passes a failure on, adding the caller's step: if (auto ok = f(); !ok) return pass_on(ok, "open x");
+// Passes a failure on, adding the caller's step: if (auto ok = f(); !ok) return pass_on(ok, "open
+// x");
 template <class T>
 std::unexpected<Error> pass_on(Result<T>& result) {
     return std::unexpected(std::move(result).error());

@@ -5,8 +5,8 @@
  * C, because both clang's BPF target and g++ read it. Every size is asserted. Numbers are in host
  * byte order unless a field says otherwise; addresses are in network byte order, as in a packet.
  *
- * A change that an older program would misread raises SLUICE_ABI. Records have reserved tail room, so
- * that a later version can give a reserved field a meaning without a new map.
+ * A change that an older program would misread raises SLUICE_ABI. Records have reserved tail room,
+ * so that a later version can give a reserved field a meaning without a new map.
  */
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H
@@ -22,19 +22,22 @@
 enum {
     SLUICE_ABI = 1,
 
-    SLUICE_HALVES = 2,              /* one answers, one is written (left-right) */
-    SLUICE_MAX_SERVICES = 4096,     /* ids 0 .. 4095 */
-    SLUICE_MAX_SET = 256,           /* sockets of one (service, protocol, family) */
-    SLUICE_MAX_SOCKETS = 65536,     /* slots of the sockets map; never changes: sockets cannot be copied */
-    SLUICE_MAX_MEMBERS = 262144,    /* cells of the members array: old and new lists live side by side */
-    SLUICE_MAX_FALLBACKS = 4,       /* services tried after the first */
-    SLUICE_MAX_PORTS = 65535,       /* port entries of one (protocol, prefix) */
-    SLUICE_MAX_RANGE_DEPTH = 16,    /* ranges of one prefix nest at most this deep */
-    SLUICE_POLICY_BLOCKS = 262144,  /* 64-byte blocks of distinct policies; block 0 is never used */
-    SLUICE_NAME_SIZE = 104,         /* a service name and its NUL; names have 1 to 100 bytes */
+    SLUICE_HALVES = 2,          /* one answers, one is written (left-right) */
+    SLUICE_MAX_SERVICES = 4096, /* ids 0 .. 4095 */
+    SLUICE_MAX_SET = 256,       /* sockets of one (service, protocol, family) */
+    SLUICE_MAX_SOCKETS =
+        65536, /* slots of the sockets map; never changes: sockets cannot be copied */
+    SLUICE_MAX_MEMBERS =
+        262144,               /* cells of the members array: old and new lists live side by side */
+    SLUICE_MAX_FALLBACKS = 4, /* services tried after the first */
+    SLUICE_MAX_PORTS = 65535, /* port entries of one (protocol, prefix) */
+    SLUICE_MAX_RANGE_DEPTH = 16,   /* ranges of one prefix nest at most this deep */
+    SLUICE_POLICY_BLOCKS = 262144, /* 64-byte blocks of distinct policies; block 0 is never used */
+    SLUICE_NAME_SIZE = 104,        /* a service name and its NUL; names have 1 to 100 bytes */
 };
 
-/* ---- prefixes_v4, prefixes_v6: LPM tries, (protocol, prefix) -> one column a half ------------- */
+/* ---- prefixes_v4, prefixes_v6: LPM tries, (protocol, prefix) -> one column a half -------------
+ */
 
 /* prefixlen counts from the protocol on: SLUICE_KEY_HEAD_BITS + length of the prefix. */
 enum { SLUICE_KEY_HEAD_BITS = 32 };
@@ -42,7 +45,7 @@ enum { SLUICE_KEY_HEAD_BITS = 32 };
 struct sluice_key_v4 {
     __u32 prefixlen; /* 32 .. 64 */
     __u8 protocol;   /* IPPROTO_TCP or IPPROTO_UDP */
-    __u8 zero[3];    /* pads (protocol, address) to one 8-byte comparison in the kernel's trie walk */
+    __u8 zero[3]; /* pads (protocol, address) to one 8-byte comparison in the kernel's trie walk */
     __u8 address[4]; /* network byte order, host bits zero */
 };
 SLUICE_ASSERT(sizeof(struct sluice_key_v4) == 12, "LPM keys have no padding");
@@ -66,7 +69,8 @@ SLUICE_ASSERT(sizeof(struct sluice_prefix) == 8, "LPM value");
 
 enum { SLUICE_LENGTH_SHIFT = 24, SLUICE_POLICY_MASK = 0xffffff };
 
-/* ---- policies: array of 64-byte blocks, mmaped ------------------------------------------------ */
+/* ---- policies: array of 64-byte blocks, mmaped ------------------------------------------------
+ */
 
 /*
  * A policy is what one (protocol, prefix) says about ports: a run of 8-byte words that starts at a
@@ -110,7 +114,8 @@ enum {
     SLUICE_RUNTIME = 0x8000,
 };
 
-/* ---- services: array, mmaped ------------------------------------------------------------------ */
+/* ---- services: array, mmaped ------------------------------------------------------------------
+ */
 
 /* A class is a (protocol, family): the sockets of a service that one lookup may choose among. */
 enum {
@@ -122,7 +127,8 @@ enum {
 };
 
 struct sluice_service {
-    /* By class: first cell in `members` << 32 | number of members. One store replaces a whole set. */
+    /* By class: first cell in `members` << 32 | number of members. One store replaces a whole set.
+     */
     __u64 set[SLUICE_CLASSES];
     __u16 unavailable[SLUICE_HALVES]; /* a target: REJECT, PASS, or the fallback service's id */
     __u8 used;                        /* 1: the record belongs to the service `name` */
@@ -132,7 +138,8 @@ struct sluice_service {
 };
 SLUICE_ASSERT(sizeof(struct sluice_service) == 256, "service record");
 
-/* ---- members: array of slot numbers, mmaped; sockets: SOCKMAP by slot; slots: array, mmaped --- */
+/* ---- members: array of slot numbers, mmaped; sockets: SOCKMAP by slot; slots: array, mmaped ---
+ */
 
 struct sluice_member {
     __u32 slot; /* index into sockets and slots */
@@ -141,46 +148,48 @@ struct sluice_member {
 
 /* Who is in a slot. For people and for a restarted agent; no lookup reads it. */
 struct sluice_slot {
-    __u64 cookie;      /* SO_COOKIE; 0: the slot is free */
-    __s64 since;       /* registration, seconds since 1970 */
-    __u8 address[16];  /* bound address, network byte order; IPv4 in the first 4 bytes */
-    __u16 port;        /* bound port, host byte order */
-    __u16 service;     /* id of the service it is registered for */
-    __u8 protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
-    __u8 family;       /* AF_INET or AF_INET6 */
-    __u8 dual;         /* 1: an IPv6 socket that serves IPv4 too */
+    __u64 cookie;     /* SO_COOKIE; 0: the slot is free */
+    __s64 since;      /* registration, seconds since 1970 */
+    __u8 address[16]; /* bound address, network byte order; IPv4 in the first 4 bytes */
+    __u16 port;       /* bound port, host byte order */
+    __u16 service;    /* id of the service it is registered for */
+    __u8 protocol;    /* IPPROTO_TCP or IPPROTO_UDP */
+    __u8 family;      /* AF_INET or AF_INET6 */
+    __u8 dual;        /* 1: an IPv6 socket that serves IPv4 too */
     __u8 zero;
-    __s32 pid;         /* the registering (or owning) process, 0 if unknown */
-    char command[16];  /* its /proc/PID/comm at registration, NUL-terminated */
-    __u8 reserved[60];
+    __s32 pid;        /* the registering (or owning) process, 0 if unknown */
+    char command[16]; /* its /proc/PID/comm at registration, NUL-terminated */
+    __u8 reserved[68];
 };
 SLUICE_ASSERT(sizeof(struct sluice_slot) == 128, "slot record");
 
-/* ---- counters: per-CPU array, index = target * SLUICE_CLASSES + class ------------------------- */
+/* ---- counters: per-CPU array, index = target * SLUICE_CLASSES + class -------------------------
+ */
 
 struct sluice_counters {
-    __u64 assigned;       /* lookups handed to a socket of this service */
-    __u64 unavailable;    /* lookups that found no usable socket of this service */
-    __u64 rejected;       /* refused: a reject binding (its row), or this service's `unavailable` */
-    __u64 passed;         /* left to the kernel: a pass binding, no binding, or `unavailable: pass` */
-    __u64 error_type;     /* assign failed: ESOCKTNOSUPPORT (shut down, connected, not a listener) */
+    __u64 assigned;    /* lookups handed to a socket of this service */
+    __u64 unavailable; /* lookups that found no usable socket of this service */
+    __u64 rejected;    /* refused: a reject binding (its row), or this service's `unavailable` */
+    __u64 passed;      /* left to the kernel: a pass binding, no binding, or `unavailable: pass` */
+    __u64 error_type;  /* assign failed: ESOCKTNOSUPPORT (shut down, connected, not a listener) */
     __u64 error_protocol; /* assign failed: EPROTOTYPE */
     __u64 error_family;   /* assign failed: EAFNOSUPPORT */
     __u64 error_other;    /* assign failed: any other errno */
 };
 SLUICE_ASSERT(sizeof(struct sluice_counters) == 64, "one cache line a row");
 
-/* ---- control: the .data section of the object, mmaped ----------------------------------------- */
+/* ---- control: the .data section of the object, mmaped -----------------------------------------
+ */
 
 struct sluice_control {
-    __u32 abi;                          /* SLUICE_ABI of who made the maps */
-    __u32 active;                       /* the half that answers: one store-release flips it */
-    __u64 generation[SLUICE_HALVES];    /* which generation each half holds */
-    __u32 target;                       /* 1 + the half being written; 0: both halves are equal */
-    __u32 detached;                     /* 1: the link was removed by `detach`, not by accident */
-    __u64 netns_cookie;                 /* SO_NETNS_COOKIE of the namespace; 0 where the kernel has none */
-    __u64 image;                        /* hash of the object file the program was loaded from */
-    __s64 changed;                      /* when `generation[active]` was made active, seconds since 1970 */
+    __u32 abi;                       /* SLUICE_ABI of who made the maps */
+    __u32 active;                    /* the half that answers: one store-release flips it */
+    __u64 generation[SLUICE_HALVES]; /* which generation each half holds */
+    __u32 target;                    /* 1 + the half being written; 0: both halves are equal */
+    __u32 detached;                  /* 1: the link was removed by `detach`, not by accident */
+    __u64 netns_cookie; /* SO_NETNS_COOKIE of the namespace; 0 where the kernel has none */
+    __u64 image;        /* hash of the object file the program was loaded from */
+    __s64 changed;      /* when `generation[active]` was made active, seconds since 1970 */
     __u8 reserved[72];
 };
 SLUICE_ASSERT(sizeof(struct sluice_control) == 128, "control block");

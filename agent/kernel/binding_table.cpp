@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/binding_table.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernel/snapshot.h"
+
+namespace sluice::kernel {
+namespace {
+
+constexpr std::size_t batch_size = 4096;
+
+std::uint32_t column(std::uint32_t length, PolicyId policy) {
+    return length << SLUICE_LENGTH_SHIFT | policy;
+}
+
+template <class Key>
+Key make_key(const Match& match) {
+    Key key{};
+    key.prefixlen = SLUICE_KEY_HEAD_BITS + match.prefix.length;
+    key.protocol = static_cast<std::uint8_t>(match.protocol);
+    std::memcpy(key.address, match.prefix.address.bytes.data(), sizeof key.address);
+    return key;
+}
+
+template <class Key>
+std::uint32_t length_of(const Key& key) {
+    return key.prefixlen - SLUICE_KEY_HEAD_BITS;
+}
+
+// Both columns of one entry, with one of them as asked.
+template <class Key>
+sluice_prefix value_of(const Key& key, PolicyId in_half, PolicyId in_other, std::uint32_t half) {
+    sluice_prefix value{};
+    value.column[half] = column(length_of(key), in_half);
+    value.column[1 - half] = column(length_of(key), in_other);
+    return value;
+}
+
+// Many updates in few system calls; one by one where the kernel has no batches for tries
+// (before 5.13).
+template <class Key>
+class TrieWriter {
+  public:
+    explicit TrieWriter(const Map<Key, sluice_prefix>& trie) : trie_(trie) {
+        keys_.reserve(batch_size);
+        values_.reserve(batch_size);
+    }
+
+    Result<> put(const Key& key, const sluice_prefix& value) {
+        keys_.push_back(key);
+        values_.push_back(value);
+        return keys_.size() < batch_size ? Result<>() : flush();
+    }
+
+    Result<> flush() {
+        std::size_t done = 0;
+        if (keys_.size() > 1 && batches_) {
+            auto count = static_cast<std::uint32_t>(keys_.size());
+            const int error = raw::update_batch(trie_.fd(), keys_.data(), values_.data(), count);
+            ++operations_;
+            if (error == 0) done = keys_.size();
+            // The kernel says how far it came; what is left goes one by one, and names the real
+            // error.
+            else if (count < keys_.size())
+                done = count;
+            batches_ = error == 0;
+        }
+        for (; done < keys_.size(); ++done, ++operations_)
+            if (auto ok = trie_.update(keys_[done], values_[done]); !ok) return ok;
+        keys_.clear();
+        values_.clear();
+        return {};
+    }
+
+    std::size_t operations() const { return operations_; }
+
+  private:
+    const Map<Key, sluice_prefix>& trie_;
+    std::vector<Key> keys_;
+    std::vector<sluice_prefix> values_;
+    bool batches_ = true;
+    std::size_t operations_ = 0;
+};
+
+template <class Key, class Cells>
+Result<std::size_t> write_half(const Map<Key, sluice_prefix>& trie, const Cells& cells,
+                               std::uint32_t half) {
+    TrieWriter<Key> writer(trie);
+    for (const auto& cell : cells)
+        if (auto ok = writer.put(cell.key, value_of(cell.key, cell.after, cell.before, half)); !ok)
+            return pass_on(ok);
+    if (auto ok = writer.flush(); !ok) return pass_on(ok);
+    return writer.operations();
+}
+
+// Both halves get the same policy; an entry without one in either goes.
+template <class Key, class Cells, class Choose>
+Result<> write_both(const Map<Key, sluice_prefix>& trie, const Cells& cells, Choose policy_of) {
+    TrieWriter<Key> writer(trie);
+    for (const auto& cell : cells) {
+        const PolicyId policy = policy_of(cell);
+        auto ok = policy == 0 ? trie.erase(cell.key)
+                              : writer.put(cell.key, value_of(cell.key, policy, policy, 0));
+        if (!ok) return ok;
+    }
+    return writer.flush();
+}
+
+// Makes the column that does not answer equal to the one that does, wherever they differ.
+template <class Key>
+Result<> repair_trie(const Map<Key, sluice_prefix>& trie, std::uint32_t active) {
+    struct Fix {
+        Key key;
+        PolicyId policy;
+    };
+    std::vector<Fix> fixes;
+    auto ok = trie.each_key([&](const Key& key) -> Result<> {
+        auto value = trie.lookup(key);
+        if (!value) return pass_on(value);
+        if (*value && (*value)->column[0] != (*value)->column[1])
+            fixes.push_back({key, (*value)->column[active] & SLUICE_POLICY_MASK});
+        else if (*value && ((*value)->column[0] & SLUICE_POLICY_MASK) == 0)
+            fixes.push_back({key, 0});
+        return {};
+    });
+    if (!ok) return ok;
+    return write_both(trie, fixes, [](const Fix& fix) { return fix.policy; });
+}
+
+// The end of the group that starts at `i`: all bindings of one (protocol, prefix).
+std::size_t group_end(std::span<const Binding> bindings, std::size_t i) {
+    std::size_t end = i + 1;
+    while (end < bindings.size() && same_prefix(bindings[i].match, bindings[end].match)) ++end;
+    return end;
+}
+
+std::strong_ordering compare_prefixes(const Match& a, const Match& b) {
+    return Match{a.protocol, a.prefix, Ports::any()} <=> Match{b.protocol, b.prefix, Ports::any()};
+}
+
+bool same_group(std::span<const Binding> a, std::span<const Binding> b) {
+    return std::ranges::equal(a, b,
+                              [](const Binding& x, const Binding& y) { return x.same_meaning(y); });
+}
+
+// Calls each(before, after) for every (protocol, prefix) whose bindings differ.
+template <class Each>
+Result<> each_difference(std::span<const Binding> from, std::span<const Binding> to, Each&& each) {
+    std::size_t i = 0, k = 0;
+    while (i < from.size() || k < to.size()) {
+        auto order = std::strong_ordering::equal;
+        if (i == from.size())
+            order = std::strong_ordering::greater;
+        else if (k == to.size())
+            order = std::strong_ordering::less;
+        else
+            order = compare_prefixes(from[i].match, to[k].match);
+        const std::size_t i_end = order <= 0 ? group_end(from, i) : i;
+        const std::size_t k_end = order >= 0 ? group_end(to, k) : k;
+        const auto before = from.subspan(i, i_end - i), after = to.subspan(k, k_end - k);
+        if (!same_group(before, after))
+            if (auto ok = each(before, after); !ok) return ok;
+        i = i_end;
+        k = k_end;
+    }
+    return {};
+}
+
+}  // namespace
+
+std::uint64_t BindingTable::generation() const {
+    return control().generation[dispatcher_->maps().active()];
+}
+std::int64_t BindingTable::changed() const { return control().changed; }
+
+std::size_t BindingTable::prefixes_in(const Bindings& bindings) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < bindings.size(); i = group_end(bindings.all(), i)) ++count;
+    return count;
+}
+
+Result<BindingTable> BindingTable::adopt(Dispatcher& dispatcher, ServiceTable& services) {
+    BindingTable table(dispatcher, services);
+    if (table.control().target != 0)
+        if (auto ok = table.repair(); !ok)
+            return pass_on(ok, "repair the half that was being written");
+    if (auto ok = table.adopt_policies(); !ok) return pass_on(ok, "read the running table");
+    return table;
+}
+
+Result<> BindingTable::repair() {
+    const Maps& maps = dispatcher_->maps();
+    const std::uint32_t active = maps.active();
+    if (auto ok = dispatcher_->grace_period(); !ok) return ok;
+    if (auto ok = repair_trie(maps.prefixes_v4, active); !ok) return ok;
+    if (auto ok = repair_trie(maps.prefixes_v6, active); !ok) return ok;
+    services_->copy_half(active, 1 - active);
+    control().generation[1 - active] = control().generation[active];
+    store_release(control().target, 0U);
+    damaged_ = false;
+    return {};
+}
+
+Result<> BindingTable::adopt_policies() {
+    const Maps& maps = dispatcher_->maps();
+    const std::uint32_t active = maps.active();
+    const auto count = [&](const auto& trie) {
+        return trie.each_key([&](const auto& key) -> Result<> {
+            auto value = trie.lookup(key);
+            if (!value) return pass_on(value);
+            if (!*value) return {};
+            const PolicyId policy = (*value)->column[active] & SLUICE_POLICY_MASK;
+            if (policy == 0 || store_.adopt(policy)) return {};
+            return fail(Failure::failed, "the kernel's table is damaged: policy " +
+                                             std::to_string(policy) + " makes no sense");
+        });
+    };
+    if (auto ok = count(maps.prefixes_v4); !ok) return ok;
+    return count(maps.prefixes_v6);
+}
+
+Result<> BindingTable::compile_prefix(Cells& cells, std::span<const Binding> before,
+                                      std::span<const Binding> after) {
+    const auto ids = [this](const std::string& name) { return services_->id(name); };
+    const Match& match = after.empty() ? before.front().match : after.front().match;
+    PolicyId old_policy = 0, new_policy = 0;
+    if (!before.empty()) old_policy = store_.find(compile_policy(before, ids));
+    if (!after.empty()) {
+        auto acquired = store_.acquire(compile_policy(after, ids));
+        if (!acquired) return pass_on(acquired, "bind " + to_string(after.front()));
+        new_policy = *acquired;
+    }
+    if (match.prefix.address.family == Family::ipv4)
+        cells.v4.push_back({make_key<sluice_key_v4>(match), old_policy, new_policy});
+    else
+        cells.v6.push_back({make_key<sluice_key_v6>(match), old_policy, new_policy});
+    return {};
+}
+
+Result<BindingTable::Cells> BindingTable::compile(const TableChange& change) {
+    Cells cells;
+    auto ok = each_difference(change.from->all(), change.to->all(),
+                              [&](std::span<const Binding> before, std::span<const Binding> after) {
+                                  return compile_prefix(cells, before, after);
+                              });
+    if (ok) return cells;
+    const auto give_back = [this](const auto& list) {
+        for (const auto& cell : list)
+            if (cell.after != 0) store_.release(cell.after);
+    };
+    give_back(cells.v4);
+    give_back(cells.v6);
+    return pass_on(ok);
+}
+
+Result<std::size_t> BindingTable::write(const Cells& cells, std::uint32_t half) {
+    const Maps& maps = dispatcher_->maps();
+    auto v4 = write_half(maps.prefixes_v4, cells.v4, half);
+    if (!v4) return v4;
+    auto v6 = write_half(maps.prefixes_v6, cells.v6, half);
+    if (!v6) return v6;
+    return *v4 + *v6;
+}
+
+// Nothing was flipped: the answering column was never touched, and the other goes back to it.
+void BindingTable::undo(const Cells& cells) {
+    const Maps& maps = dispatcher_->maps();
+    const auto before = [](const auto& cell) { return cell.before; };
+    damaged_ = !write_both(maps.prefixes_v4, cells.v4, before) ||
+               !write_both(maps.prefixes_v6, cells.v6, before);
+    const std::uint32_t active = maps.active();
+    services_->copy_half(active, 1 - active);
+    if (!damaged_) store_release(control().target, 0U);
+    for (const auto& cell : cells.v4)
+        if (cell.after != 0) store_.release(cell.after);
+    for (const auto& cell : cells.v6)
+        if (cell.after != 0) store_.release(cell.after);
+}
+
+Result<ApplyStats> BindingTable::apply(const TableChange& change) {
+    if (damaged_)
+        if (auto ok = repair(); !ok) return pass_on(ok, "repair the table");
+    const std::size_t wanted = prefixes_in(*change.to);
+    if (wanted > dispatcher_->capacity())
+        return fail(
+            Error(Failure::failed, "the table holds " + std::to_string(dispatcher_->capacity()) +
+                                       " prefixes; " + std::to_string(wanted) + " were asked for"));
+    for (const auto& [name, service] : *change.services)
+        if (auto id = services_->add(name); !id) return pass_on(id);
+    auto cells = compile(change);
+    if (!cells) return pass_on(cells);
+
+    const std::uint32_t active = dispatcher_->maps().active(), half = 1 - active;
+    store_release(control().target, half + 1);
+    auto operations = write(*cells, half);
+    if (!operations) {
+        undo(*cells);
+        return pass_on(operations);
+    }
+    services_->set_unavailable(half, *change.services);
+    control().generation[half] = change.generation;
+    control().changed = change.time;
+    store_release(control().active, half);  // the flip
+    store_release(control().target, active + 1);
+    cells_ = std::move(*cells);
+    pending_ = true;
+    return ApplyStats{cells_.size(), *operations};
+}
+
+Result<> BindingTable::settle() {
+    if (!pending_) return {};
+    const Maps& maps = dispatcher_->maps();
+    const std::uint32_t active = maps.active();
+    const auto after = [](const auto& cell) { return cell.after; };
+    if (auto ok = write_both(maps.prefixes_v4, cells_.v4, after); !ok) return ok;
+    if (auto ok = write_both(maps.prefixes_v6, cells_.v6, after); !ok) return ok;
+    services_->copy_half(active, 1 - active);
+    control().generation[1 - active] = control().generation[active];
+    store_release(control().target, 0U);
+    for (const auto& cell : cells_.v4)
+        if (cell.before != 0) store_.release(cell.before);
+    for (const auto& cell : cells_.v6)
+        if (cell.before != 0) store_.release(cell.before);
+    cells_ = {};
+    pending_ = false;
+    return {};
+}
+
+}  // namespace sluice::kernel

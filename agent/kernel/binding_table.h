@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes the kernel's table equal to a set of bindings, in one step that no lookup sees half of.
+//
+// Left-right: a change is written to the half that does not answer, one store flips, and after a
+// grace period the same change is written to the other half. A crash at any point leaves a whole
+// generation answering; `control.target` says which half was being written.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/bindings.h"
+#include "core/config.h"
+#include "kernel/dispatcher.h"
+#include "kernel/policy_store.h"
+#include "kernel/service_table.h"
+
+namespace sluice::kernel {
+
+struct TableChange {
+    std::uint64_t generation = 0;
+    std::int64_t time = 0;  // seconds since 1970
+    const Bindings* from =
+        nullptr;  // what answers now: both owners, as the last apply was given it
+    const Bindings* to = nullptr;
+    const std::map<std::string, ServiceConfig>* services = nullptr;  // of the new generation
+};
+
+struct ApplyStats {
+    std::size_t prefixes = 0;        // (protocol, prefix) pairs that changed
+    std::size_t map_operations = 0;  // system calls on the tries, up to the flip
+};
+
+class BindingTable {
+  public:
+    // Adopts the half that answers; when a change was under way, the other half is made equal to it
+    // first, which takes a grace period and a scan.
+    static Result<BindingTable> adopt(Dispatcher& dispatcher, ServiceTable& services);
+
+    std::uint64_t generation() const;
+    std::int64_t changed() const;  // when it was made active
+
+    // On failure the old generation answers as before. Needs `settled()`.
+    Result<ApplyStats> apply(const TableChange& change);
+    // False between a flip and settle(): the retired half is still the old generation's.
+    bool settled() const { return !pending_; }
+    // Writes the change to the retired half too. Call it a grace period after apply() returned.
+    Result<> settle();
+    // How many distinct (protocol, prefix) pairs a set of bindings takes of the capacity.
+    static std::size_t prefixes_in(const Bindings& bindings);
+
+  private:
+    template <class Key>
+    struct Cell {
+        Key key;
+        PolicyId before = 0, after = 0;  // 0: no policy
+    };
+    struct Cells {
+        std::vector<Cell<sluice_key_v4>> v4;
+        std::vector<Cell<sluice_key_v6>> v6;
+        std::size_t size() const { return v4.size() + v6.size(); }
+    };
+
+    BindingTable(Dispatcher& dispatcher, ServiceTable& services)
+        : dispatcher_(&dispatcher), services_(&services), store_(dispatcher.maps().policies) {}
+    sluice_control& control() const { return dispatcher_->maps().state(); }
+    Result<> repair();
+    Result<> adopt_policies();
+    Result<Cells> compile(const TableChange& change);
+    Result<> compile_prefix(Cells& cells, std::span<const Binding> before,
+                            std::span<const Binding> after);
+    Result<std::size_t> write(const Cells& cells, std::uint32_t half);
+    void undo(const Cells& cells);
+
+    Dispatcher* dispatcher_;
+    ServiceTable* services_;
+    PolicyStore store_;
+    Cells cells_;  // of the change that is not settled
+    bool pending_ = false;
+    bool damaged_ = false;  // an undo failed: repair before the next change
+};
+
+}  // namespace sluice::kernel

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/object.h"
+
+#include <array>
+#include <dispatch.skel.h>
+#include <memory>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel/maps.h"
+
+namespace sluice::kernel {
+namespace {
+
+struct CloseObject {
+    void operator()(bpf_object* object) const { bpf_object__close(object); }
+};
+using Object = std::unique_ptr<bpf_object, CloseObject>;
+
+struct MapName {
+    const char* in_object;
+    const char* pinned;
+};
+constexpr std::array map_names{
+    MapName{"prefixes_v4", pin::prefixes_v4}, MapName{"prefixes_v6", pin::prefixes_v6},
+    MapName{"policies", pin::policies},       MapName{"services", pin::services},
+    MapName{"members", pin::members},         MapName{"slots", pin::slots},
+    MapName{"sockets", pin::sockets},         MapName{"counters", pin::counters},
+    MapName{".data.control", pin::control},
+};
+
+bool is_trie(const MapName& name) {
+    return name.pinned == pin::prefixes_v4 || name.pinned == pin::prefixes_v6;
+}
+
+// The verifier's and libbpf's words, kept for the error message.
+thread_local std::string libbpf_says;  // NOLINT: libbpf's print callback takes no context
+
+int remember(libbpf_print_level level, const char* format, va_list arguments) {
+    if (level != LIBBPF_WARN) return 0;
+    std::array<char, 512> line{};
+    const int length = vsnprintf(line.data(), line.size(), format, arguments);
+    if (libbpf_says.empty()) libbpf_says.assign(line.data());
+    return length;
+}
+
+Error load_failure(int error) {
+    if (error == EPERM || error == EACCES)
+        return Error::from_errno(error, "load the BPF program")
+            .hint("sluiced needs CAP_BPF and CAP_NET_ADMIN (or root)");
+    std::string why = libbpf_says.substr(0, libbpf_says.find('\n'));
+    return Error::from_errno(error, "load the BPF program").hint(std::move(why));
+}
+
+Result<Object> open_object(const ProgramImage& image) {
+    libbpf_set_print(remember);
+    libbpf_says.clear();
+    DECLARE_LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "sluice");
+    Object object(bpf_object__open_mem(image.elf.data(), image.elf.size(), &options));
+    if (!object) return fail_errno(errno, "open the BPF object");
+    return object;
+}
+
+Result<bpf_map*> find_map(bpf_object* object, const MapName& name) {
+    bpf_map* map = bpf_object__find_map_by_name(object, name.in_object);
+    if (map == nullptr)
+        return fail(Failure::failed, std::string("the BPF object has no map ") + name.in_object);
+    return map;
+}
+
+// May the pinned map stand in for the one the object asks for?
+bool fits(int fd, const bpf_map* wanted) {
+    bpf_map_info info{};
+    __u32 size = sizeof info;
+    return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(wanted) &&
+           info.key_size == bpf_map__key_size(wanted) &&
+           info.value_size >= bpf_map__value_size(wanted) &&
+           info.map_flags == bpf_map__map_flags(wanted) &&
+           info.max_entries >= bpf_map__max_entries(wanted);
+}
+
+Result<> size_tries(bpf_object* object, std::uint32_t capacity) {
+    for (const MapName& name : map_names) {
+        if (!is_trie(name)) continue;
+        auto map = find_map(object, name);
+        if (!map) return pass_on(map);
+        if (const int error = bpf_map__set_max_entries(*map, 2 * capacity); error != 0)
+            return fail_errno(-error, std::string("size map ") + name.in_object);
+    }
+    return {};
+}
+
+// Shares one pinned map with the object. False when it does not fit and may be re-made.
+Result<bool> adopt(bpf_object* object, const MapName& name, const std::string& directory) {
+    auto map = find_map(object, name);
+    if (!map) return pass_on(map);
+    const std::string path = directory + "/" + name.pinned;
+    const Fd fd(bpf_obj_get(path.c_str()));
+    if (!fd) return fail_errno(errno, "open pin " + path);
+    if (!fits(fd.get(), *map)) {
+        if (is_trie(name)) return false;
+        return fail(Failure::failed, "the map pinned at " + path + " does not fit this version");
+    }
+    if (const int error = bpf_map__reuse_fd(*map, fd.get()); error != 0)
+        return fail_errno(-error, "adopt the map pinned at " + path);
+    return true;
+}
+
+Result<> load(bpf_object* object) {
+    if (const int error = bpf_object__load(object); error != 0) return fail(load_failure(-error));
+    return {};
+}
+
+Result<> pin_map(bpf_object* object, const MapName& name, const std::string& directory) {
+    auto map = find_map(object, name);
+    if (!map) return pass_on(map);
+    const std::string path = directory + "/" + name.pinned;
+    if (bpf_obj_pin(bpf_map__fd(*map), path.c_str()) != 0) return fail_errno(errno, "pin " + path);
+    return {};
+}
+
+Result<> pin_program(bpf_object* object, const char* name, const std::string& directory,
+                     const char* as) {
+    const bpf_program* program = bpf_object__find_program_by_name(object, name);
+    if (program == nullptr)
+        return fail(Failure::failed, std::string("the BPF object has no program ") + name);
+    const std::string path = directory + "/" + as;
+    if (bpf_obj_pin(bpf_program__fd(program), path.c_str()) != 0)
+        return fail_errno(errno, "pin " + path);
+    return {};
+}
+
+template <class Key>
+Result<> copy_trie(const std::string& from, const std::string& to, const char* name) {
+    const Map<Key, sluice_prefix> old(Fd(bpf_obj_get((from + "/" + name).c_str())), name);
+    const Map<Key, sluice_prefix> fresh(Fd(bpf_obj_get((to + "/" + name).c_str())), name);
+    if (old.fd() < 0 || fresh.fd() < 0) return fail_errno(errno, std::string("open pin ") + name);
+    return old.each_key([&](const Key& key) -> Result<> {
+        auto value = old.lookup(key);
+        if (!value) return pass_on(value);
+        return *value ? fresh.update(key, **value) : Result<>();
+    });
+}
+
+// The same program over the same maps, but for counters: with one row, every count misses and
+// nothing that a test run does is counted.
+Result<> load_shadow(const ProgramImage& image, const std::string& directory) {
+    auto object = open_object(image);
+    if (!object) return pass_on(object);
+    if (bpf_program* probe = bpf_object__find_program_by_name(object->get(), "probe");
+        probe != nullptr)
+        bpf_program__set_autoload(probe, false);
+    for (const MapName& name : map_names) {
+        auto map = find_map(object->get(), name);
+        if (!map) return pass_on(map);
+        if (name.pinned == pin::counters) {
+            bpf_map__set_max_entries(*map, 1);
+            continue;
+        }
+        const std::string path = directory + "/" + name.pinned;
+        const Fd fd(bpf_obj_get(path.c_str()));
+        if (!fd) return fail_errno(errno, "open pin " + path);
+        if (const int error = bpf_map__reuse_fd(*map, fd.get()); error != 0)
+            return fail_errno(-error, "share " + path);
+    }
+    if (auto ok = load(object->get()); !ok) return ok;
+    return pin_program(object->get(), "dispatch", directory, pin::shadow);
+}
+
+}  // namespace
+
+std::uint64_t ProgramImage::hash() const {
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const std::byte byte : elf)
+        hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3ULL;
+    return hash;
+}
+
+ProgramImage ProgramImage::dispatcher() {
+    std::size_t size = 0;
+    const void* bytes = dispatch__elf_bytes(&size);
+    return {{static_cast<const std::byte*>(bytes), size}};
+}
+
+Result<> load_and_pin(const LoadRequest& request, const std::string& directory) {
+    auto object = open_object(request.image);
+    if (!object) return pass_on(object);
+    if (auto ok = size_tries(object->get(), request.capacity); !ok) return ok;
+    std::array<bool, map_names.size()> adopted{};
+    if (!request.adopt_from.empty()) {
+        for (std::size_t i = 0; i < map_names.size(); ++i) {
+            auto shared = adopt(object->get(), map_names[i], request.adopt_from);
+            if (!shared) return pass_on(shared);
+            adopted[i] = *shared;
+        }
+    }
+    if (auto ok = load(object->get()); !ok) return ok;
+    for (const MapName& name : map_names)
+        if (auto ok = pin_map(object->get(), name, directory); !ok) return ok;
+    if (auto ok = pin_program(object->get(), "dispatch", directory, pin::dispatch); !ok) return ok;
+    if (auto ok = pin_program(object->get(), "probe", directory, pin::probe); !ok) return ok;
+    for (std::size_t i = 0; i < map_names.size() && !request.adopt_from.empty(); ++i) {
+        if (adopted[i] || !is_trie(map_names[i])) continue;
+        auto ok = map_names[i].pinned == pin::prefixes_v4
+                      ? copy_trie<sluice_key_v4>(request.adopt_from, directory, pin::prefixes_v4)
+                      : copy_trie<sluice_key_v6>(request.adopt_from, directory, pin::prefixes_v6);
+        if (!ok) return ok;
+    }
+    return load_shadow(request.image, directory);
+}
+
+}  // namespace sluice::kernel

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/pins.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fcntl.h>
+#include <filesystem>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <bpf/bpf.h>
+
+#include "kernel/maps.h"
+
+namespace sluice::kernel {
+namespace {
+
+namespace fs = std::filesystem;
+
+// DIR/N -> N; 0 for anything else.
+unsigned number_of(const std::string& name) {
+    unsigned number = 0;
+    const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
+    return problem == std::errc{} && end == name.data() + name.size() ? number : 0;
+}
+
+bool is_ours(const std::string& name) {
+    constexpr std::string_view aside = "-new";
+    return number_of(name) != 0 ||
+           (name.ends_with(aside) && number_of(name.substr(0, name.size() - aside.size())) != 0);
+}
+
+std::vector<std::string> children(const std::string& directory) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(directory, error))
+        names.push_back(entry.path().filename().string());
+    return names;
+}
+
+// Newest first.
+std::vector<unsigned> numbered(const std::string& directory) {
+    std::vector<unsigned> numbers;
+    for (const std::string& name : children(directory))
+        if (const unsigned number = number_of(name); number != 0) numbers.push_back(number);
+    std::ranges::sort(numbers, std::greater{});
+    return numbers;
+}
+
+template <class Info>
+bool read_info(const std::string& path, Info& info) {
+    const Fd fd(bpf_obj_get(path.c_str()));
+    __u32 size = sizeof info;
+    return fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0;
+}
+
+// Does the link pinned here run the program pinned here? After a crash during an upgrade two
+// directories hold the link, and only one the program it runs.
+bool is_attached(const std::string& directory) {
+    bpf_link_info link{};
+    bpf_prog_info program{};
+    return read_info(directory + "/" + pin::link, link) &&
+           read_info(directory + "/" + pin::dispatch, program) && link.prog_id == program.id;
+}
+
+void remove_pins(const std::string& directory) {
+    std::error_code ignored;  // what stays is found again by the next start
+    fs::remove_all(directory, ignored);
+}
+
+}  // namespace
+
+Result<> check_bpffs(const std::string& directory) {
+    struct statfs info{};
+    const std::string parent = fs::path(directory).parent_path().string();
+    const std::string& there = fs::exists(directory) ? directory : parent;
+    if (::statfs(there.c_str(), &info) != 0) return fail_errno(errno, "look at " + there);
+    if (info.f_type != BPF_FS_MAGIC)
+        return fail(Error(Failure::failed, there + " is not in a mounted bpffs")
+                        .hint("mount -t bpf bpf /sys/fs/bpf"));
+    return {};
+}
+
+Result<std::string> find_current(const std::string& directory) {
+    std::error_code error;
+    if (!fs::exists(directory, error)) {
+        if (error) return fail_errno(error.value(), "look for pins in " + directory);
+        return std::string();
+    }
+    if (::access(directory.c_str(), R_OK | X_OK) != 0)
+        return fail_errno(errno, "look for pins in " + directory);
+    const auto numbers = numbered(directory);
+    for (const unsigned number : numbers) {
+        const std::string path = directory + "/" + std::to_string(number);
+        if (is_attached(path)) return path;
+    }
+    if (numbers.empty()) return std::string();
+    return directory + "/" + std::to_string(numbers.front());
+}
+
+Result<PinDirectory> PinDirectory::lock(const std::string& directory) {
+    if (auto ok = check_bpffs(directory); !ok) return pass_on(ok);
+    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
+        return fail_errno(errno, "make " + directory);
+    Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) return fail_errno(errno, "open " + directory);
+    // Only we may enter, so nobody else can hold the lock.
+    if (::fchmod(fd.get(), 0700) != 0) return fail_errno(errno, "set the mode of " + directory);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) return fail_errno(errno, "lock " + directory);
+        return fail(
+            Error(Failure::failed, "another sluiced is running on " + directory)
+                .hint("a second one needs an instance of its own: sluiced --instance NAME"));
+    }
+    PinDirectory pins(directory, std::move(fd));
+    auto current = find_current(directory);
+    if (!current) return pass_on(current);
+    pins.current_ = std::move(*current);
+    return pins;
+}
+
+Result<std::string> PinDirectory::begin() {
+    const auto numbers = numbered(path_);
+    const unsigned next = numbers.empty() ? 1 : numbers.front() + 1;
+    const std::string aside = path_ + "/" + std::to_string(next) + "-new";
+    remove_pins(aside);
+    if (::mkdir(aside.c_str(), 0700) != 0) return fail_errno(errno, "make " + aside);
+    return aside;
+}
+
+Result<std::string> PinDirectory::commit(const std::string& aside) {
+    const std::string path = aside.substr(0, aside.size() - std::string_view("-new").size());
+    if (::rename(aside.c_str(), path.c_str()) != 0)
+        return fail_errno(errno, "rename " + aside + " to " + path);
+    return path;
+}
+
+Result<> PinDirectory::keep_only(const std::string& path) {
+    current_ = path;
+    for (const std::string& name : children(path_))
+        if (is_ours(name) && path_ + "/" + name != path) remove_pins(path_ + "/" + name);
+    return {};
+}
+
+}  // namespace sluice::kernel

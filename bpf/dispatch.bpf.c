@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The dispatcher: who gets a new TCP connection or an unconnected UDP packet.
+ *
+ *   find_v4/v6      the longest prefix whose policy has the port; the tries are walked one nesting
+ * level at a time (a lookup with one bit less than what matched gives the next shorter one)
+ *   policy_target   within one policy: the innermost range that has the port, else its `any`
+ *   next_live       within one set: the next socket that can still take a lookup
+ *   dispatch        reads the packet, chooses the half once, counts, assigns
+ *
+ * find_* are the seam for another way to take the same step. Functions that are not static are
+ * verified once, on their own, and take scalars only: 5.10 refuses ctx in them.
+ */
+#include <linux/bpf.h>
+#include <linux/in.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "sluice/abi.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define TCP_LISTEN 10
+#define TCP_CLOSE 7 /* the state of an unconnected UDP socket */
+#define ESOCKTNOSUPPORT 94
+#define EPROTOTYPE 91
+#define EAFNOSUPPORT 97
+
+#define WORDS SLUICE_BLOCK_WORDS
+#define V4_LENGTHS 33
+#define V6_LENGTHS 129
+#define SEARCH_STEPS 16 /* 2^16 > SLUICE_MAX_PORTS */
+
+/* A value the optimiser knows nothing about: keeps it from merging or duplicating loads of ctx. */
+#define opaque(x) ({ asm volatile("" : "+r"(x)); })
+
+/* clang-format off */
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, struct sluice_key_v4);
+    __type(value, struct sluice_prefix);
+} prefixes_v4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, struct sluice_key_v6);
+    __type(value, struct sluice_prefix);
+} prefixes_v6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, SLUICE_POLICY_BLOCKS);
+    __type(key, __u32);
+    __type(value, struct sluice_policy_block);
+} policies SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, SLUICE_MAX_SERVICES);
+    __type(key, __u32);
+    __type(value, struct sluice_service);
+} services SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, SLUICE_MAX_MEMBERS);
+    __type(key, __u32);
+    __type(value, struct sluice_member);
+} members SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, SLUICE_MAX_SOCKETS);
+    __type(key, __u32);
+    __type(value, struct sluice_slot);
+} slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SOCKMAP);
+    __uint(max_entries, SLUICE_MAX_SOCKETS);
+    __type(key, __u32);
+    __type(value, __u64); /* 8 bytes: user space reads the cookie */
+} sockets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SLUICE_TARGETS * SLUICE_CLASSES);
+    __type(key, __u32);
+    __type(value, struct sluice_counters);
+} counters SEC(".maps");
+/* clang-format on */
+
+struct sluice_control control SEC(".data.control") = {.abi = SLUICE_ABI};
+
+/* Nothing in the program reads `slots`; naming it here keeps the map in the object. */
+const void* const keep_slots SEC(".rodata.keep") = &slots;
+
+static __always_inline const union sluice_policy_word* policy_word(__u32 policy, __u32 index) {
+    const __u32 key = policy + index / WORDS;
+    const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &key);
+    return block ? &block->words[index % WORDS] : 0;
+}
+
+/*
+ * Comparisons without a branch, for values below 2^31: a branch in a search makes the verifier walk
+ * every path through it. All ones if a <= b, else 0.
+ */
+static __always_inline __u32 not_above(__u32 a, __u32 b) {
+    __u32 mask = ~(__u32)((__s32)(b - a) >> 31);
+    opaque(mask);
+    return mask;
+}
+
+static __always_inline __u32 smaller(__u32 a, __u32 b) { return b ^ ((a ^ b) & not_above(a, b)); }
+
+/* How many entries of a one-block policy start at or below the port. Free words start at 65535. */
+static __always_inline __u32 rank_in_block(const struct sluice_policy_block* block, __u32 count,
+                                           __u32 port) {
+    __u32 rank = 0;
+#pragma unroll
+    for (int i = 1; i < WORDS; i++) rank -= not_above(block->words[i].entry.first, port);
+    return smaller(rank, count);
+}
+
+/* The same for a policy of many blocks: a binary search whose every step adds 0 or a power of two.
+ */
+static __always_inline __u32 rank_in_blocks(__u32 policy, __u32 count, __u32 port) {
+    __u32 rank = 0;
+    for (int i = 0; i < SEARCH_STEPS; i++) {
+        const __u32 step = 1U << (SEARCH_STEPS - 1 - i);
+        const __u32 probe = rank + step; /* 1-based position of the entry to look at */
+        const union sluice_policy_word* word = policy_word(policy, smaller(probe, count));
+        if (!word) return 0;
+        rank += step & not_above(probe, count) & not_above(word->entry.first, port);
+    }
+    return rank;
+}
+
+/* The target (with its owner bit) that a policy gives a port, SLUICE_TARGET_NONE if none. */
+__attribute__((noinline)) __u32 policy_target(__u32 policy, __u32 port) {
+    const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &policy);
+    if (!block) return SLUICE_TARGET_NONE;
+    const __u32 count = block->words[0].head.count;
+    const __u32 fallback = block->words[0].head.fallback;
+    if (count == 0) return fallback;
+
+    /* 1-based position of the last entry that starts at or below the port; 0 if none does */
+    __u32 at =
+        count < WORDS ? rank_in_block(block, count, port) : rank_in_blocks(policy, count, port);
+    for (int depth = 0; depth < SLUICE_MAX_RANGE_DEPTH; depth++) {
+        if (at == 0 || at > SLUICE_MAX_PORTS) return fallback;
+        const union sluice_policy_word* word = policy_word(policy, at);
+        if (!word) return fallback;
+        if (port <= word->entry.last) return word->entry.target;
+        at = (__u16)(word->entry.parent + 1); /* SLUICE_NO_PARENT becomes 0 */
+    }
+    return fallback;
+}
+
+__attribute__((noinline)) __u32 find_v4(__u32 half, __u32 protocol, __u32 address, __u32 port) {
+    struct sluice_key_v4 key = {.protocol = protocol};
+    __builtin_memcpy(key.address, &address, sizeof(key.address));
+    __u32 length = 32;
+    for (int i = 0; i < V4_LENGTHS; i++) {
+        key.prefixlen = SLUICE_KEY_HEAD_BITS + length;
+        const struct sluice_prefix* prefix = bpf_map_lookup_elem(&prefixes_v4, &key);
+        if (!prefix) return SLUICE_TARGET_NONE;
+        const __u32 column = *(volatile const __u32*)&prefix->column[half & 1];
+        if (column & SLUICE_POLICY_MASK) {
+            const __u32 target = policy_target(column & SLUICE_POLICY_MASK, port);
+            if (target != SLUICE_TARGET_NONE) return target & SLUICE_TARGET_MASK;
+        }
+        length = column >> SLUICE_LENGTH_SHIFT;
+        if (length == 0) return SLUICE_TARGET_NONE;
+        length--;
+    }
+    return SLUICE_TARGET_NONE;
+}
+
+/* The address comes as two 8-byte words in network byte order. */
+__attribute__((noinline)) __u32 find_v6(__u32 half, __u32 protocol, __u64 high, __u64 low,
+                                        __u32 port) {
+    struct sluice_key_v6 key = {.protocol = protocol};
+    __builtin_memcpy(key.address, &high, sizeof(high));
+    __builtin_memcpy(key.address + sizeof(high), &low, sizeof(low));
+    __u32 length = 128;
+    for (int i = 0; i < V6_LENGTHS; i++) {
+        key.prefixlen = SLUICE_KEY_HEAD_BITS + length;
+        const struct sluice_prefix* prefix = bpf_map_lookup_elem(&prefixes_v6, &key);
+        if (!prefix) return SLUICE_TARGET_NONE;
+        const __u32 column = *(volatile const __u32*)&prefix->column[half & 1];
+        if (column & SLUICE_POLICY_MASK) {
+            const __u32 target = policy_target(column & SLUICE_POLICY_MASK, port);
+            if (target != SLUICE_TARGET_NONE) return target & SLUICE_TARGET_MASK;
+        }
+        length = column >> SLUICE_LENGTH_SHIFT;
+        if (length == 0) return SLUICE_TARGET_NONE;
+        length--;
+    }
+    return SLUICE_TARGET_NONE;
+}
+
+static __always_inline struct bpf_sock* member_socket(__u32 cell) {
+    const struct sluice_member* member = bpf_map_lookup_elem(&members, &cell);
+    if (!member) return 0;
+    const __u32 slot = member->slot;
+    return bpf_map_lookup_elem(&sockets, &slot);
+}
+
+static __always_inline struct sluice_counters* row(__u32 target, __u32 class) {
+    const __u32 key = target * SLUICE_CLASSES + class;
+    return bpf_map_lookup_elem(&counters, &key);
+}
+
+#define COUNT(target, class, field)                           \
+    do {                                                      \
+        struct sluice_counters* counted = row(target, class); \
+        if (counted) counted->field++;                        \
+    } while (0)
+
+/* The cell that is `turn` places after `start` in the ring of `count` cells from `first` on. */
+static __always_inline __u32 cell_at(__u32 first, __u32 count, __u32 start, __u32 turn) {
+    const __u32 place = start + turn;
+    return first + (place < count ? place : place - count);
+}
+
+/*
+ * The first turn >= `turn` whose socket is in `state`, `count` if there is none. A slot that is
+ * filled is not yet healthy: a listener that was shut down and a UDP socket that was connected stay
+ * in theirs.
+ */
+__attribute__((noinline)) __u32 next_live(__u32 first, __u32 start_and_count, __u32 turn,
+                                          __u32 state) {
+    const __u32 start = start_and_count >> 16, count = start_and_count & 0xffff;
+    for (__u32 i = 0; i < SLUICE_MAX_SET; i++) {
+        const __u32 at = turn + i;
+        if (at >= count) return count;
+        struct bpf_sock* sk = member_socket(cell_at(first, count, start, at));
+        if (!sk) continue;
+        const __u32 live = sk->state == state;
+        bpf_sk_release(sk);
+        if (live) return at;
+    }
+    return count;
+}
+
+/*
+ * A cursor over all sockets that a lookup may get: those of the service found, in the order of its
+ * hash, then those of its fallback, and so on. One scalar, because that is all a function verified
+ * on its own may take and give:  cell 0-17 | turn 18-26 | hop 27-29 | target 32-47 | by 48-63.
+ * `turn` is the next one to try; `by` is the service whose policy named the target.
+ */
+#define CURSOR_CELL(c) ((__u32)(c) & (SLUICE_MAX_MEMBERS - 1))
+#define CURSOR_TURN(c) ((__u32)(c) >> 18 & 0x1ff)
+#define CURSOR_HOP(c) ((__u32)(c) >> 27 & 7)
+#define CURSOR_TARGET(c) ((__u32)((c) >> 32) & 0xffff)
+#define CURSOR_BY(c) ((__u32)((c) >> 48))
+
+static __always_inline __u64 cursor(__u32 by, __u32 target, __u32 hop, __u32 turn, __u32 cell) {
+    return (__u64)by << 48 | (__u64)(target & 0xffff) << 32 | hop << 27 | (turn & 0x1ff) << 18 |
+           (cell & (SLUICE_MAX_MEMBERS - 1));
+}
+
+/*
+ * Moves the cursor to the next socket worth an assignment; its target is REJECT or PASS when there
+ * is none left. The first socket of a service is taken on trust: nearly always it is alive, and the
+ * assignment itself says when it is not.
+ */
+__attribute__((noinline)) __u64 next_choice(__u64 at, __u32 class, __u32 half, __u32 hash) {
+    __u32 target = CURSOR_TARGET(at), by = CURSOR_BY(at), turn = CURSOR_TURN(at);
+    for (__u32 hop = CURSOR_HOP(at), i = 0; i <= SLUICE_MAX_FALLBACKS; i++, hop++) {
+        if (target >= SLUICE_MAX_SERVICES) return cursor(by, target, hop, 0, 0);
+        if (hop > SLUICE_MAX_FALLBACKS) break;
+        const struct sluice_service* record = bpf_map_lookup_elem(&services, &target);
+        if (!record) break;
+        const __u64 set = *(volatile const __u64*)&record->set[class & 3];
+        const __u32 first = set >> 32;
+        __u32 count = (__u32)set;
+        if (count > SLUICE_MAX_SET) count = SLUICE_MAX_SET;
+        const __u32 start = (__u64)hash * count >> 32;
+        if (turn > 0 && turn < count)
+            turn = next_live(first, start << 16 | count, turn, class & 2 ? TCP_CLOSE : TCP_LISTEN);
+        if (turn < count)
+            return cursor(by, target, hop, turn + 1, cell_at(first, count, start, turn));
+        COUNT(target, class, unavailable);
+        by = target;
+        target = *(volatile const __u16*)&record->unavailable[half & 1];
+        turn = 0;
+    }
+    return cursor(by, SLUICE_TARGET_REJECT, 0, 0, 0); /* more fallbacks than a config may have */
+}
+
+static __always_inline void count_error(__u32 target, __u32 class, long error) {
+    if (error == -ESOCKTNOSUPPORT)
+        COUNT(target, class, error_type);
+    else if (error == -EPROTOTYPE)
+        COUNT(target, class, error_protocol);
+    else if (error == -EAFNOSUPPORT)
+        COUNT(target, class, error_family);
+    else
+        COUNT(target, class, error_other);
+}
+
+/* Spreads flows over sockets: the finaliser of MurmurHash3 over what names the flow. */
+static __always_inline __u32 flow_hash(__u64 addresses, __u32 ports) {
+    __u64 x = addresses ^ ((__u64)ports << 16) ^ ports;
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdULL;
+    x ^= x >> 33;
+    x *= 0xc4ceb9fe1a85ec53ULL;
+    return x >> 32;
+}
+
+SEC("sk_lookup")
+int dispatch(struct bpf_sk_lookup* ctx) {
+    /* Every field once and unconditionally, and hidden from the optimiser, which would merge
+     * conditional reads into a form that the verifier refuses. */
+    __u32 family = ctx->family, protocol = ctx->protocol, port = ctx->local_port;
+    __u32 local4 = ctx->local_ip4, remote4 = ctx->remote_ip4, remote_port = ctx->remote_port;
+    __u32 l0 = ctx->local_ip6[0], l1 = ctx->local_ip6[1];
+    __u32 l2 = ctx->local_ip6[2], l3 = ctx->local_ip6[3];
+    __u32 r0 = ctx->remote_ip6[0], r1 = ctx->remote_ip6[1];
+    __u32 r2 = ctx->remote_ip6[2], r3 = ctx->remote_ip6[3];
+    opaque(family), opaque(protocol), opaque(port), opaque(local4), opaque(remote4);
+    opaque(remote_port), opaque(l0), opaque(l1), opaque(l2), opaque(l3);
+    opaque(r0), opaque(r1), opaque(r2), opaque(r3);
+
+    /* Read once: this run answers from one half, whole. */
+    const __u32 half = *(volatile __u32*)&control.active & 1;
+    const __u32 six = family == AF_INET6, udp = protocol == IPPROTO_UDP;
+    const __u32 class = udp * 2 + six;
+    const __u64 high = (__u64)l1 << 32 | l0, low = (__u64)l3 << 32 | l2;
+    const __u32 found =
+        six ? find_v6(half, protocol, high, low, port) : find_v4(half, protocol, local4, port);
+    const __u64 remote = six ? ((__u64)(r0 ^ r2) << 32 | (r1 ^ r3)) : remote4;
+    const __u64 local = six ? high ^ low : local4;
+    const __u32 hash = flow_hash(remote ^ local * 0x9e3779b97f4a7c15ULL, remote_port << 16 ^ port);
+
+    __u64 at = cursor(found, found, 0, 0, 0);
+    for (int i = 0; i < SLUICE_MAX_SET; i++) {
+        at = next_choice(at, class, half, hash);
+        const __u32 service = CURSOR_TARGET(at);
+        if (service >= SLUICE_MAX_SERVICES) break;
+        struct bpf_sock* sk = member_socket(CURSOR_CELL(at));
+        if (!sk) continue;
+        const long error = bpf_sk_assign(ctx, sk, 0);
+        bpf_sk_release(sk);
+        if (error == 0) {
+            COUNT(service, class, assigned);
+            return SK_PASS;
+        }
+        count_error(service, class, error);
+    }
+
+    if (CURSOR_TARGET(at) >= SLUICE_TARGET_PASS) {
+        COUNT(CURSOR_BY(at), class, passed);
+        return SK_PASS;
+    }
+    COUNT(CURSOR_BY(at), class, rejected);
+    return SK_DROP;
+}
+
+/*
+ * Can the socket in a slot take a lookup? Never attached: user space test-runs it with the slot's
+ * number in place of the remote port (host byte order), and the class of interest in family and
+ * protocol.
+ */
+SEC("sk_lookup")
+int probe(struct bpf_sk_lookup* ctx) {
+    __u32 slot = ctx->remote_port, protocol = ctx->protocol;
+    opaque(slot), opaque(protocol);
+    struct bpf_sock* sk = bpf_map_lookup_elem(&sockets, &slot);
+    if (!sk) return SK_DROP;
+    const __u32 state = sk->state;
+    long error = -ESOCKTNOSUPPORT;
+    if (state == (protocol == IPPROTO_UDP ? TCP_CLOSE : TCP_LISTEN))
+        error = bpf_sk_assign(ctx, sk, 0);
+    bpf_sk_release(sk);
+    return error ? SK_DROP : SK_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
