@@ -132,8 +132,4 @@ Result<std::vector<RegisteredSocket>> read_sockets(const Maps& maps) {
     return sockets;
 }
 
-std::string family_word(const RegisteredSocket& socket) {
-    return socket.dual ? "dual" : std::string(to_string(socket.family));
-}
-
 }  // namespace sluice::kernel

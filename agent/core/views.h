@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The JSON shapes of the control API and of `sluicectl -o json`: fields are added, never changed.
+#pragma once
+
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "core/bindings.h"
+#include "core/config.h"
+#include "core/plan.h"
+#include "core/registered_socket.h"
+
+namespace sluice {
+
+using Json = nlohmann::json;
+
+Json binding_json(const Binding& binding, bool shadowed);
+// A service's name, "reject" or "pass".
+std::string target_word(const Target& target);
+Json unavailable_json(const Unavailable& policy);  // "reject", "pass", {"fallback": "S"}
+Json register_json(const RegisterRule& rule);
+// `state`: "serving", "failing", "parked", "staged".
+Json socket_json(const RegisteredSocket& socket, std::string_view state);
+Json warnings_json(const std::vector<Warning>& warnings);
+// The keys of `plan`, which apply, reload, bind, unbind and rollback share.
+Json plan_json(const Plan& plan);
+
+// What `bindings` selects; every filter that is set must hold.
+struct BindingFilter {
+    std::optional<std::string> service;
+    std::optional<Protocol> protocol;
+    std::optional<Address> covering;
+    std::optional<Prefix> within;
+    std::optional<std::uint16_t> port;
+    std::optional<Owner> owner;
+    bool matches(const Binding& binding) const;
+};
+
+// Running bindings, most specific first, those that wait behind a runtime one after the one they
+// wait for.
+Json bindings_json(const Bindings& effective, const std::vector<Binding>& shadowed,
+                   const BindingFilter& filter);
+
+}  // namespace sluice
