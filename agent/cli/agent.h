@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent as sluicectl sees it: methods of internal.sluice.Agent (config/internal.sluice.Agent.varlink).
+// The agent as sluicectl sees it: methods of internal.sluice.Agent
+// (config/internal.sluice.Agent.varlink).
 #pragma once
 
 #include <functional>
@@ -14,8 +15,8 @@ namespace sluice::cli {
 class Agent {
   public:
     virtual ~Agent() = default;
-    // `method` without the interface's name. Descriptors in `fds` stay the caller's. An error that the agent
-    // answers comes back with its exit code, step, reason, hint and places.
+    // `method` without the interface's name. Descriptors in `fds` stay the caller's. An error that
+    // the agent answers comes back with its exit code, step, reason, hint and places.
     virtual Result<Json> call(std::string_view method, const Json& parameters,
                               std::span<const int> fds) = 0;
     // A reply in parts (`more`): `part` is called with each, in order.

@@ -50,41 +50,39 @@ void unregister_options(CLI::App& app, Arguments& a) {
     app.add_option("--cookie", a.cookie, "only this socket, as `sluicectl sockets` prints it");
 }
 
-void detach_options(CLI::App& app, Arguments& a) {
-    app.add_flag("--yes", a.yes, "do not ask");
-}
+void detach_options(CLI::App& app, Arguments& a) { app.add_flag("--yes", a.yes, "do not ask"); }
 
 constexpr std::size_t any = 1000;
 
 constexpr std::array table = {
     Command{"status", "[SERVICE]", "one screen: what is wrong and why, and what runs, worst first",
-            "With the agent dead, as root: what the pins say, and exit 3.", "sluicectl status", 0, 1,
-            nullptr, command::status},
+            "With the agent dead, as root: what the pins say, and exit 3.", "sluicectl status", 0,
+            1, nullptr, command::status},
     Command{"bindings", "[filters]", "the running bindings, most specific first",
             "All filters must hold. With the agent dead, as root: what the pins say, and exit 3.",
             "sluicectl bindings --covering 192.0.2.200 --port 443", 0, 0, bindings_options,
             command::bindings},
     Command{"services", "", "services with policy and health", "", "sluicectl services", 0, 0,
             nullptr, command::services},
-    Command{"sockets", "[--service SERVICE]", "sockets with owner, address, cookie, age and share",
-            "SHARE is the part of the service's lookups a socket gets; of a dual-stack one for IPv4\n"
-            "and IPv6 when they differ.",
-            "sluicectl sockets --service cdn", 0, 0, sockets_options, command::sockets},
+    Command{
+        "sockets", "[--service SERVICE]", "sockets with owner, address, cookie, age and share",
+        "SHARE is the part of the service's lookups a socket gets; of a dual-stack one for IPv4 "
+        "and IPv6 when they differ.",
+        "sluicectl sockets --service cdn", 0, 0, sockets_options, command::sockets},
     Command{"bind", "[--override] [--note TEXT] SERVICE|--reject|--pass PROTOCOL PREFIX PORT",
             "add runtime bindings: they last until they are unbound",
-            "Lists with commas are one change. What is so already is no error. On a match that the\n"
+            "Lists with commas are one change. What is so already is no error. On a match that the "
             "config has, --override is needed: the config's binding then waits behind this one.",
             "sluicectl bind cdn tcp,udp 192.0.2.200,2001:db8::/64 443", 3, 4, bind_options,
             command::bind},
     Command{"unbind", "PROTOCOL PREFIX PORT", "remove runtime bindings",
             "Lists with commas are one change.", "sluicectl unbind tcp,udp 192.0.2.200 443", 3, 3,
             nullptr, command::unbind},
-    Command{"register",
-            "[SERVICE] [--fd N… | --pid PID] [--replace] [PROTOCOL ADDRESS PORT …]",
+    Command{"register", "[SERVICE] [--fd N… | --pid PID] [--replace] [PROTOCOL ADDRESS PORT …]",
             "hand sockets to the agent for a service, all or none",
-            "Without --fd or --pid: the sockets of LISTEN_FDS (systemd). Without SERVICE as well:\n"
-            "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name.\n"
-            "With --pid: every triple names one kind of socket, all its members are taken; no\n"
+            "Without --fd or --pid: the sockets of LISTEN_FDS (systemd). Without SERVICE as well: "
+            "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name. "
+            "With --pid: every triple names one kind of socket, all its members are taken; no "
             "match is an error.",
             "sluicectl register cdn --pid 812 tcp 0.0.0.0 443 tcp :: 443", 0, any, register_options,
             command::enlist},
@@ -100,11 +98,11 @@ constexpr std::array table = {
             "sluicectl config > running.yaml", 0, 0, nullptr, command::config},
     Command{"explain", "PROTOCOL ADDRESS PORT [--from ADDR:PORT]",
             "who gets this traffic, and why: the attached program's own verdict",
-            "It leaves no trace: no counter moves. Exit 1 if program and model differ. With the\n"
+            "It leaves no trace: no counter moves. Exit 1 if program and model differ. With the "
             "agent dead, as root: what the pins say, and exit 3.",
             "sluicectl explain tcp 192.0.2.200 443", 3, 3, explain_options, command::explain},
     Command{"detach", "[--yes]", "remove the dispatcher: traffic falls to ordinary listeners",
-            "Says first what each service's traffic falls to, then asks for the host's name. The\n"
+            "Says first what each service's traffic falls to, then asks for the host's name. The "
             "agent stays detached, through restart and reboot, until `sluicectl attach`.",
             "sluicectl detach", 0, 0, detach_options, command::detach},
     Command{"attach", "", "undo `detach`", "", "sluicectl attach", 0, 0, nullptr, command::attach},

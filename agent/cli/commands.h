@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one table of commands: parsing, help and completion all read it, so that they cannot drift apart.
+// The one table of commands: parsing, help and completion all read it, so that they cannot drift
+// apart.
 #pragma once
 
 #include <span>
@@ -33,7 +34,7 @@ struct Command {
     std::string_view name;
     std::string_view usage;    // what follows the name
     std::string_view help;     // one line
-    std::string_view details;  // further lines for its --help; may be empty
+    std::string_view details;  // further text for its --help; may be empty
     std::string_view example;
     std::size_t least_words;
     std::size_t most_words;
@@ -62,7 +63,7 @@ Result<int> unbind(Session&, const Arguments&);
 Result<int> reload(Session&, const Arguments&);
 Result<int> detach(Session&, const Arguments&);
 Result<int> attach(Session&, const Arguments&);
-Result<int> enlist(Session&, const Arguments&);   // `register`, a keyword
+Result<int> enlist(Session&, const Arguments&);  // `register`, a keyword
 Result<int> unregister(Session&, const Arguments&);
 Result<int> check(Session&, const Arguments&);
 Result<int> version(Session&, const Arguments&);

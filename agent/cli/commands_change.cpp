@@ -124,9 +124,9 @@ Result<int> detach(Session& session, const Arguments& a) {
     }
     auto reply = session.call("Detach", {{"dry_run", false}});
     if (!reply) return pass_on(reply);
-    session.answer(*reply, {flag_of(*reply, "changed")
-                                ? "detached; it stays so until: sluicectl attach"
-                                : "nothing to change: it is detached already"});
+    session.answer(*reply,
+                   {flag_of(*reply, "changed") ? "detached; it stays so until: sluicectl attach"
+                                               : "nothing to change: it is detached already"});
     return 0;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands that only read. status, bindings and explain also work from the pins, with the agent dead.
+// Commands that only read. status, bindings and explain also work from the pins, with the agent
+// dead.
 #include <ostream>
 
 #include "cli/commands.h"
@@ -96,9 +97,8 @@ class BindingsAnswer {
 };
 
 Result<int> bindings_from_pins(Session& session, const BindingFilter& filter, const Error& error) {
-    auto reply = from_pins(session, error, [&] {
-        return session.world().pins.bindings(session.globals().bpffs);
-    });
+    auto reply = from_pins(session, error,
+                           [&] { return session.world().pins.bindings(session.globals().bpffs); });
     if (!reply) return pass_on(reply);
     BindingsAnswer answer(session);
     for (const Json& binding : list_of(*reply, "bindings")) {
@@ -136,11 +136,10 @@ Result<int> bindings(Session& session, const Arguments& arguments) {
     auto connected = session.agent();
     if (!connected) return bindings_from_pins(session, *filter, connected.error());
     BindingsAnswer answer(session);
-    const auto done =
-        (*connected)->stream("Bindings", filter->parameters(), [&](const Json& part) {
-            for (const Json& binding : list_of(part, "bindings")) answer.add(binding);
-            answer.total(count_of(part, "total"));
-        });
+    const auto done = (*connected)->stream("Bindings", filter->parameters(), [&](const Json& part) {
+        for (const Json& binding : list_of(part, "bindings")) answer.add(binding);
+        answer.total(count_of(part, "total"));
+    });
     if (!done) return fail(done.error());
     answer.print();
     return 0;
@@ -181,9 +180,8 @@ Result<int> explain(Session& session, const Arguments& a) {
     if (!address) return pass_on(address);
     auto port = parse_port(a.words[2]);
     if (!port) return pass_on(port);
-    Json parameters = {{"protocol", to_string(*protocol)},
-                       {"address", to_string(*address)},
-                       {"port", *port}};
+    Json parameters = {
+        {"protocol", to_string(*protocol)}, {"address", to_string(*address)}, {"port", *port}};
     std::string from;
     if (!a.from.empty()) {
         auto client = Endpoint::parse(a.from);

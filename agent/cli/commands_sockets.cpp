@@ -92,8 +92,9 @@ Result<Offer> make_offer(Session& session, const Arguments& a) {
     if (a.pid.empty() && !triples->empty())
         return fail(Failure::invalid, "PROTOCOL ADDRESS PORT goes with --pid only");
     if (!a.pid.empty() && triples->empty())
-        return fail(Error(Failure::invalid, "which of its sockets? PROTOCOL ADDRESS PORT is missing")
-                        .hint("for example: tcp 0.0.0.0 443"));
+        return fail(
+            Error(Failure::invalid, "which of its sockets? PROTOCOL ADDRESS PORT is missing")
+                .hint("for example: tcp 0.0.0.0 443"));
     if (!a.fds.empty()) return offer_inherited(a, service);
     if (!a.pid.empty()) return offer_taken(session, a, service, *triples);
     return offer_passed(session, service);
@@ -139,8 +140,8 @@ Result<int> unregister(Session& session, const Arguments& a) {
     }
     auto reply = session.call("Unregister", parameters);
     if (!reply) return pass_on(reply);
-    session.answer(*reply,
-                   {*service + ": " + counted(count_of(*reply, "removed"), "socket") + " taken out"});
+    session.answer(
+        *reply, {*service + ": " + counted(count_of(*reply, "removed"), "socket") + " taken out"});
     return 0;
 }
 

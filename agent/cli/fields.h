@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading JSON that an older or newer agent may have made: what is missing or of another type is empty.
+// Reading JSON that an older or newer agent may have made: what is missing or of another type is
+// empty.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@ namespace sluice::cli {
 
 using Json = nlohmann::json;
 
-const Json& field(const Json& object, const char* key);  // null when it is not there
+const Json& field(const Json& object, const char* key);    // null when it is not there
 std::string text_of(const Json& object, const char* key);  // printable(); "" when it is no string
 std::optional<std::int64_t> number_of(const Json& object, const char* key);
 std::int64_t count_of(const Json& object, const char* key);  // 0 when it is no number

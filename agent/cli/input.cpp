@@ -53,8 +53,7 @@ Result<std::vector<Match>> parse_matches(const std::string& protocols, const std
     std::vector<Match> sorted = matches;
     std::sort(sorted.begin(), sorted.end());
     const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-    if (twice != sorted.end())
-        return fail(Failure::invalid, to_string(*twice) + " is there twice");
+    if (twice != sorted.end()) return fail(Failure::invalid, to_string(*twice) + " is there twice");
     return matches;
 }
 
@@ -69,7 +68,8 @@ Json to_json(const std::vector<Match>& matches) {
 
 Result<std::vector<ListenTriple>> parse_triples(const std::vector<std::string>& words) {
     if (words.size() % 3 != 0)
-        return fail(Failure::invalid, "sockets are named by three words each: PROTOCOL ADDRESS PORT");
+        return fail(Failure::invalid,
+                    "sockets are named by three words each: PROTOCOL ADDRESS PORT");
     std::vector<ListenTriple> triples;
     for (std::size_t at = 0; at < words.size(); at += 3) {
         auto protocol = parse_protocol(words[at]);
@@ -90,10 +90,9 @@ Result<std::vector<std::string>> parse_allow(const std::string& text) {
     if (!asked) return pass_on(asked, "--allow");
     for (const std::string& word : *asked) {
         if (std::find(words.begin(), words.end(), word) == words.end())
-            return fail(
-                Error(Failure::invalid, "'" + word + "' is no guard's word")
-                    .during("--allow")
-                    .hint("removals, protected, empty, unserved and hosts are"));
+            return fail(Error(Failure::invalid, "'" + word + "' is no guard's word")
+                            .during("--allow")
+                            .hint("removals, protected, empty, unserved and hosts are"));
     }
     return asked;
 }

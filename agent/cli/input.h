@@ -38,7 +38,7 @@ struct BindingFilter {
     std::optional<std::uint16_t> port;
     std::string owner;
 
-    Json parameters() const;                   // of the method Bindings
+    Json parameters() const;                    // of the method Bindings
     bool lets_pass(const Json& binding) const;  // what the agent would do, for when it is dead
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the pins say, read only, for when the agent is not running. Needs root: pins are 0600. The JSON is what the
-// agent would have answered, without what only the agent knows.
+// What the pins say, read only, for when the agent is not running. Needs root: pins are 0600. The
+// JSON is what the agent would have answered, without what only the agent knows.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Screens: the JSON that the agent answers (product shapes), as lines of text. Pure. Worst first; nothing that is
-// fine takes a line; what is missing in the JSON is left out.
+// Screens: the JSON that the agent answers (product shapes), as lines of text. Pure. Worst first;
+// nothing that is fine takes a line; what is missing in the JSON is left out.
 #pragma once
 
 #include <vector>

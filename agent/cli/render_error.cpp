@@ -5,7 +5,8 @@ namespace sluice::cli {
 
 namespace {
 
-// What an agent or a file made may hold anything; a newline is kept, it separates the lines of a snippet.
+// What an agent or a file made may hold anything; a newline is kept, it separates the lines of a
+// snippet.
 Lines split(const std::string& text) {
     Lines lines{""};
     for (const char byte : text) {

@@ -57,17 +57,16 @@ std::string answer(const Json& e, const Look& look) {
     const std::string effect = text_of(e, "effect");
     const std::string service = text_of(e, "service");
     const std::string served_by = text_of(e, "served_by");
-    const bool unavailable =
-        verdict == "unavailable" || (!served_by.empty() && !service.empty() && served_by != service);
+    const bool unavailable = verdict == "unavailable" ||
+                             (!served_by.empty() && !service.empty() && served_by != service);
     if (effect == "assign") {
         const std::string text = assigned_text(e);
         return unavailable ? text + ": " + unavailable_text(e, look) : text;
     }
-    const std::string why =
-        unavailable ? unavailable_text(e, look)
-        : field(e, "binding").is_object()
-            ? (effect == "reject" ? "a reject binding" : "a pass binding")
-            : "no binding matches";
+    const std::string why = unavailable ? unavailable_text(e, look)
+                            : field(e, "binding").is_object()
+                                ? (effect == "reject" ? "a reject binding" : "a pass binding")
+                                : "no binding matches";
     if (effect == "reject") return paint(look, Paint::bad, "REFUSED") + ": " + why;
     return "the kernel's ordinary lookup: " + why;
 }

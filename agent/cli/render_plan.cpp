@@ -75,10 +75,11 @@ void service_changes(Table& table, const Json& changes) {
         }
         for (const auto& [key, values] : fields.items()) {
             if (!values.is_array() || values.size() != 2) continue;
-            table.row({{kind.sign, kind.colour},
-                       {name},
-                       {printable(key) + ": " + value_text(values[0]) + " -> " + value_text(values[1]),
-                        Paint::none, 3}});
+            table.row(
+                {{kind.sign, kind.colour},
+                 {name},
+                 {printable(key) + ": " + value_text(values[0]) + " -> " + value_text(values[1]),
+                  Paint::none, 3}});
         }
     }
 }
@@ -104,7 +105,9 @@ bool has_changes(const Json& reply) {
            !list_of(reply, "services").empty();
 }
 
-void append(Lines& lines, const Lines& more) { lines.insert(lines.end(), more.begin(), more.end()); }
+void append(Lines& lines, const Lines& more) {
+    lines.insert(lines.end(), more.begin(), more.end());
+}
 
 }  // namespace
 

@@ -24,9 +24,8 @@ std::vector<const Json*> worst_first(const Json& list) {
     std::vector<const Json*> sorted;
     if (!list.is_array()) return sorted;
     for (const Json& object : list) sorted.push_back(&object);
-    std::stable_sort(sorted.begin(), sorted.end(), [](const Json* a, const Json* b) {
-        return severity(*a) < severity(*b);
-    });
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const Json* a, const Json* b) { return severity(*a) < severity(*b); });
     return sorted;
 }
 
@@ -60,7 +59,8 @@ std::int64_t rivals(const Json& sockets, const Json& socket, const char* family)
     });
 }
 
-// What part of the lookups a socket gets: 1/4; for a dual-stack one of IPv4 and of IPv6 when they differ.
+// What part of the lookups a socket gets: 1/4; for a dual-stack one of IPv4 and of IPv6 when they
+// differ.
 std::string share_text(const Json& sockets, const Json& socket) {
     if (text_of(socket, "state") != "serving") return "-";
     const std::string family = text_of(socket, "family");
@@ -73,7 +73,9 @@ std::string share_text(const Json& sockets, const Json& socket) {
     return v4 == v6 ? v4 : v4 + " " + v6;
 }
 
-void append(Lines& lines, const Lines& more) { lines.insert(lines.end(), more.begin(), more.end()); }
+void append(Lines& lines, const Lines& more) {
+    lines.insert(lines.end(), more.begin(), more.end());
+}
 
 }  // namespace
 

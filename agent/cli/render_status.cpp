@@ -101,8 +101,7 @@ std::string config_text(const Json& status) {
 std::string overrides_text(const Json& status) {
     const std::int64_t overrides = count_of(status, "overrides");
     if (overrides == 0) return "";
-    return counted(overrides, "runtime binding") +
-           " over the config      sluicectl bindings --owner runtime";
+    return grouped(overrides) + " runtime over the config: sluicectl bindings --owner runtime";
 }
 
 std::string foreign_text(const Json& status) {
@@ -148,7 +147,7 @@ std::string sockets_text(const Json& status) {
         const std::int64_t n = count_of(states, state);
         if (n > 0) parts += "  " + grouped(n) + " " + state;
     }
-    return parts.empty() ? grouped(*sockets) : grouped(*sockets) + "  " + parts;
+    return parts.empty() ? grouped(*sockets) : grouped(*sockets) + " " + parts;
 }
 
 std::string rate_text(const Json& object, const char* key) {
@@ -190,8 +189,7 @@ void verdict_row(Table& table, const Json& status, const char* key, const char* 
     if (bindings == 0) return;
     const std::string rate = rate_text(row, "lookups_per_second");
     const bool refuses = std::string_view(key) == "reject";
-    table.row(
-        {{name}, {grouped(bindings)}, {"-"}, {rate}, {refuses ? rate : "-"}, {"-"}, {"-"}});
+    table.row({{name}, {grouped(bindings)}, {"-"}, {rate}, {refuses ? rate : "-"}, {"-"}, {"-"}});
 }
 
 void rest(Lines& lines, const std::vector<const Json*>& services) {

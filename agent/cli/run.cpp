@@ -67,7 +67,7 @@ void option_lines(Lines& lines, const CLI::App& app) {
 
 Lines overview(const CLI::App& app) {
     Lines lines{"usage: sluicectl [global flags] COMMAND …", "",
-                "Decides which process gets the traffic of an address, by bindings. Nouns read, verbs",
+                "Bindings decide which process gets the traffic of an address. Nouns read, verbs",
                 "change. `sluicectl COMMAND --help` tells more and gives an example.", ""};
     Table table({{"", false, 12}, {""}});
     for (const Command& command : commands())
@@ -76,21 +76,20 @@ Lines overview(const CLI::App& app) {
     lines.insert(lines.end(), rows.begin(), rows.end());
     lines.insert(lines.end(), {"", "global flags, anywhere:"});
     option_lines(lines, app);
-    lines.insert(lines.end(),
-                 {"", "exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 agent not reachable,",
-                  "4 refused (a guard, a permission, another owner)"});
+    lines.insert(
+        lines.end(),
+        {"", "exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 agent not reachable,",
+         "4 refused (a guard, a permission, another owner)"});
     return lines;
 }
 
 Lines help_of(const CLI::App& sub, const Command& command) {
     const std::string usage(command.usage);
-    Lines lines{"usage: sluicectl " + std::string(command.name) + (usage.empty() ? "" : " " + usage),
-                "", std::string(command.help)};
-    std::string details(command.details);
-    for (std::size_t end = 0; !details.empty(); details.erase(0, end)) {
-        end = std::min(details.find('\n'), details.size());
-        lines.push_back(details.substr(0, end));
-        if (end < details.size()) ++end;
+    Lines lines = wrapped("usage: sluicectl " + std::string(command.name) + " " + usage, 80, 17);
+    lines.insert(lines.end(), {"", std::string(command.help)});
+    if (!command.details.empty()) {
+        const Lines details = wrapped(std::string(command.details), 80, 0);
+        lines.insert(lines.end(), details.begin(), details.end());
     }
     lines.emplace_back();
     option_lines(lines, sub);
@@ -112,7 +111,8 @@ Lines help(const Parser& parser) {
     return overview(parser.app);
 }
 
-// An error in the words must be shown as JSON too when that was asked for, before anything is parsed.
+// An error in the words must be shown as JSON too when that was asked for, before anything is
+// parsed.
 bool wants_json(const std::vector<std::string>& words) {
     for (std::size_t at = 0; at < words.size(); ++at) {
         const std::string& word = words[at];
@@ -128,7 +128,8 @@ Error unknown_command(const std::string& word) {
     for (const Command& command : commands()) names.emplace_back(command.name);
     const std::string near = nearest(word, names);
     return Error(Failure::invalid, "unknown command '" + word + "'")
-        .hint(near.empty() ? "sluicectl --help lists the commands" : "did you mean '" + near + "'?");
+        .hint(near.empty() ? "sluicectl --help lists the commands"
+                           : "did you mean '" + near + "'?");
 }
 
 Result<> judge_words(const Parser& parser) {
@@ -184,9 +185,9 @@ Result<Globals> judge_flags(const Flags& flags, const World& world) {
 // The agent's own step often begins with the command's name already: once is enough.
 Error during_command(Error error, std::string_view name) {
     const std::string& doing = error.doing();
-    const bool said = doing.starts_with(name) &&
-                      (doing.size() == name.size() || !std::isalnum(static_cast<unsigned char>(
-                                                          doing[name.size()])));
+    const bool said =
+        doing.starts_with(name) && (doing.size() == name.size() ||
+                                    !std::isalnum(static_cast<unsigned char>(doing[name.size()])));
     return said ? error : std::move(error).during(name);
 }
 
@@ -196,8 +197,9 @@ int run_command(const Command& command, Session& session, const Arguments& argum
         if (done) return *done;
         return session.fail(during_command(std::move(done).error(), command.name));
     } catch (const nlohmann::json::exception& e) {
-        return session.fail(Error(Failure::failed, std::string("the answer makes no sense: ") + e.what())
-                                .during(command.name));
+        return session.fail(
+            Error(Failure::failed, std::string("the answer makes no sense: ") + e.what())
+                .during(command.name));
     }
 }
 

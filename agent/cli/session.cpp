@@ -35,10 +35,14 @@ Result<std::chrono::milliseconds> parse_duration(const std::string& text) {
     }
     if (number == 0 || text.front() == '0') return wrong();
     switch (text.back()) {
-        case 's': return std::chrono::seconds(number);
-        case 'm': return std::chrono::minutes(number);
-        case 'h': return std::chrono::hours(number);
-        default: return wrong();
+        case 's':
+            return std::chrono::seconds(number);
+        case 'm':
+            return std::chrono::minutes(number);
+        case 'h':
+            return std::chrono::hours(number);
+        default:
+            return wrong();
     }
 }
 

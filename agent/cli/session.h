@@ -48,8 +48,8 @@ class Session {
     void print(const std::string& text);    // verbatim, on stdout
     void say(const std::string& sentence);  // "sluicectl: sentence", on stderr
 
-    // Shows the error as people and as programs read it; returns the exit code. `between` comes before the
-    // hint, `more` are further keys beside "error".
+    // Shows the error as people and as programs read it; returns the exit code. `between` comes
+    // before the hint, `more` are further keys beside "error".
     int fail(const Error& error, const Lines& between = {}, const Json& more = Json::object());
 
   private:

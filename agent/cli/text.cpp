@@ -31,11 +31,20 @@ std::string paint(const Look& look, Paint paint, std::string_view text) {
     if (!look.colour || paint == Paint::none || text.empty()) return std::string(text);
     const char* code = "";
     switch (paint) {
-        case Paint::good: code = "\033[32m"; break;
-        case Paint::warn: code = "\033[33m"; break;
-        case Paint::bad: code = "\033[1;31m"; break;
-        case Paint::dim: code = "\033[2m"; break;
-        case Paint::none: break;
+        case Paint::good:
+            code = "\033[32m";
+            break;
+        case Paint::warn:
+            code = "\033[33m";
+            break;
+        case Paint::bad:
+            code = "\033[1;31m";
+            break;
+        case Paint::dim:
+            code = "\033[2m";
+            break;
+        case Paint::none:
+            break;
     }
     return code + std::string(text) + "\033[0m";
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How numbers, times and tables look on a screen. Pure: what depends on the terminal or the clock comes in
-// a Look.
+// How numbers, times and tables look on a screen. Pure: what depends on the terminal or the clock
+// comes in a Look.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,10 @@ enum class Paint { none, good, warn, bad, dim };
 // The text in its colour, when the screen has colours. Meaning never rests on it.
 std::string paint(const Look& look, Paint paint, std::string_view text);
 
-std::string grouped(std::int64_t number);              // 12,480
-std::string rate(double per_second);                   // 8,214   0.4   0
-std::string counted(std::int64_t n, std::string_view one, std::string_view many = "");  // 2 bindings
+std::string grouped(std::int64_t number);  // 12,480
+std::string rate(double per_second);       // 8,214   0.4   0
+std::string counted(std::int64_t n, std::string_view one,
+                    std::string_view many = "");  // 2 bindings
 
 std::string short_age(std::int64_t seconds);  // 45s 12m 5h 3d
 std::string long_age(std::int64_t seconds);   // 45 s, 14 min, 5 hours, 12 days
@@ -38,7 +39,8 @@ std::string clock_time(std::int64_t time, std::int64_t now);  // as moment(), wi
 std::size_t columns(std::string_view text);  // UTF-8 characters, one column each
 std::string padded(std::string text, std::size_t width);
 std::string cut(const std::string& text, std::size_t width);  // ends in … when it was longer
-// Control characters become '?': names and notes come from others, and a terminal obeys what it is sent.
+// Control characters become '?': names and notes come from others, and a terminal obeys what it is
+// sent.
 std::string printable(std::string_view text);
 // Broken at spaces; lines after the first start with `indent` spaces.
 Lines wrapped(const std::string& text, int width, int indent);

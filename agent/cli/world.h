@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All that sluicectl has from outside: streams, terminal, clock, environment, the agent, sockets to hand over.
-// main() fills in the real ones, tests fill in theirs.
+// All that sluicectl has from outside: streams, terminal, clock, environment, the agent, sockets to
+// hand over. main() fills in the real ones, tests fill in theirs.
 #pragma once
 
 #include <chrono>
@@ -27,12 +27,12 @@ struct NamedFd {
 
 // What works with the agent dead (cli/offline.h).
 struct Pins {
-    std::function<Result<Json>(const std::string& bpffs)> status;
-    std::function<Result<Json>(const std::string& bpffs)> bindings;
+    std::function<Result<Json>(const std::string& bpffs)> status{};
+    std::function<Result<Json>(const std::string& bpffs)> bindings{};
     std::function<Result<Json>(const std::string& bpffs, const std::string& protocol,
                                const std::string& address, std::uint16_t port,
                                const std::string& from)>
-        explain;
+        explain{};
 };
 
 struct World {
@@ -43,19 +43,20 @@ struct World {
     bool out_is_terminal = false;
     int out_width = 80;  // columns; very many when it is no terminal: then nothing is cut
     int err_width = 80;
-    std::int64_t now = 0;    // seconds since 1970
-    std::uint32_t uid = 0;   // effective
-    std::string host_name;
-    std::function<std::optional<std::string>(const char* name)> environment;
-    std::function<std::string(std::uint32_t uid)> user;  // "" for an unknown one
+    std::int64_t now = 0;   // seconds since 1970
+    std::uint32_t uid = 0;  // effective
+    std::string host_name{};
+    std::function<std::optional<std::string>(const char* name)> environment{};
+    std::function<std::string(std::uint32_t uid)> user{};  // "" for an unknown one
 
-    using Connect = std::function<Result<std::unique_ptr<Agent>>(const std::string& control_path,
-                                                                 std::chrono::milliseconds timeout)>;
-    Connect connect;
-    Pins pins;
-    std::function<Result<std::vector<NamedFd>>()> passed;  // LISTEN_FDS
+    using Connect = std::function<Result<std::unique_ptr<Agent>>(
+        const std::string& control_path, std::chrono::milliseconds timeout)>;
+    Connect connect{};
+    Pins pins{};
+    std::function<Result<std::vector<NamedFd>>()> passed{};  // LISTEN_FDS
     // Sockets of a running process that listen at one of the triples: no match of one is an error.
-    std::function<Result<std::vector<Fd>>(std::int32_t pid, const std::vector<ListenTriple>&)> take;
+    std::function<Result<std::vector<Fd>>(std::int32_t pid, const std::vector<ListenTriple>&)>
+        take{};
 };
 
 }  // namespace sluice::cli
