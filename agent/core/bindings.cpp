@@ -101,6 +101,15 @@ const Binding* Bindings::find(const Match& match) const {
     return at != bindings_.end() && at->match == match ? &*at : nullptr;
 }
 
+void Bindings::inherit_since(const Bindings& before, std::int64_t now) {
+    auto old = before.begin();
+    for (Binding& binding : bindings_) {
+        while (old != before.end() && old->match < binding.match) ++old;
+        const bool same = old != before.end() && old->same_meaning(binding);
+        binding.since = same && old->since != 0 ? old->since : now;
+    }
+}
+
 std::span<const Binding> Bindings::on(Protocol protocol, const Prefix& prefix) const {
     const Match lowest{protocol, prefix,
                        Ports::any()};  // sorts before every other range on the prefix

@@ -33,6 +33,10 @@ class Bindings {
     auto end() const { return bindings_.end(); }
 
     const Binding* find(const Match& match) const;
+
+    // Since when each has answered so: what `before` says of a binding that means the same, `now`
+    // (seconds since 1970) for the others. Linear in both.
+    void inherit_since(const Bindings& before, std::int64_t now);
     // The bindings of one (protocol, prefix), in policy order. O(log n).
     std::span<const Binding> on(Protocol protocol, const Prefix& prefix) const;
 

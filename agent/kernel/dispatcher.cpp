@@ -108,8 +108,10 @@ Result<std::string> make_fresh(PinDirectory& pins, const Site& site) {
         if (!maps) return pass_on(maps);
         maps->state().netns_cookie = own_netns_cookie();
         maps->state().image = site.image.hash();
+        maps->state().detached = site.attach ? 0 : 1;
     }
-    if (auto ok = make_link(*aside); !ok) return pass_on(ok);
+    if (site.attach)
+        if (auto ok = make_link(*aside); !ok) return pass_on(ok);
     return pins.commit(*aside);
 }
 

@@ -62,6 +62,7 @@ class SocketTable {
         std::vector<std::pair<std::uint32_t, std::uint32_t>> cells;  // first, count
         bool empty() const { return slots.empty() && cells.empty(); }
     };
+    bool has_retired() const { return !retired_.empty(); }
     Retired retired() { return std::exchange(retired_, {}); }
     void reclaim(const Retired& retired);
 

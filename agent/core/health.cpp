@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/health.h"
+
+#include <array>
+
+#include "sluice/abi.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::array<const char*, SLUICE_CLASSES> class_words{"tcp ipv4", "tcp ipv6", "udp ipv4",
+                                                              "udp ipv6"};
+
+// "tcp ipv4", "tcp ipv4 and udp ipv6"; just "" for all that are needed.
+std::string words_of(ClassMask classes) {
+    std::string words;
+    for (unsigned cls = 0; cls < SLUICE_CLASSES; ++cls) {
+        if ((classes >> cls & 1U) == 0) continue;
+        if (!words.empty()) words += ", ";
+        words += class_words.at(cls);
+    }
+    return words;
+}
+
+std::string effect_words(const ServiceUse& use, const Unavailable& policy) {
+    const std::string count =
+        std::to_string(use.bindings) + (use.bindings == 1 ? " binding" : " bindings");
+    const bool one = use.bindings == 1;
+    switch (policy.kind) {
+        case Unavailable::Kind::reject:
+            return count + (one ? " refuses" : " refuse");
+        case Unavailable::Kind::pass:
+            return count + (one ? " passes" : " pass") + " to the kernel";
+        case Unavailable::Kind::fallback:
+            break;
+    }
+    return count + (one ? " falls" : " fall") + " back to " + policy.fallback;
+}
+
+}  // namespace
+
+ClassMask class_bit(Protocol protocol, Family family) {
+    const unsigned cls = (protocol == Protocol::udp ? 2U : 0U) + (family == Family::ipv6 ? 1U : 0U);
+    return static_cast<ClassMask>(1U << cls);
+}
+
+TableUse count_use(const Bindings& effective) {
+    TableUse use;
+    for (const Binding& binding : effective) {
+        ++(binding.owner == Owner::config ? use.config : use.runtime);
+        if (binding.target.kind == Target::Kind::reject) ++use.rejects;
+        if (binding.target.kind == Target::Kind::pass) ++use.passes;
+        if (!binding.target.is_service()) continue;
+        ServiceUse& service = use.services[*binding.target.name];
+        ++service.bindings;
+        service.needs |= class_bit(binding.match.protocol, binding.match.prefix.address.family);
+    }
+    return use;
+}
+
+std::string_view to_string(ServiceState state) {
+    switch (state) {
+        case ServiceState::ok:
+            return "ok";
+        case ServiceState::waiting:
+            return "waiting";
+        case ServiceState::degraded:
+            return "degraded";
+        case ServiceState::parked:
+            return "parked";
+    }
+    return "";
+}
+
+ServiceHealth judge_service(bool configured, bool early, const ServiceUse& use,
+                            const ServiceSockets& sockets, const Unavailable& policy) {
+    if (!configured) return {ServiceState::parked, "not in the config", "parked"};
+    const auto missing = static_cast<ClassMask>(use.needs & ~sockets.usable);
+    if (missing == 0) return {};
+    if (early && sockets.total == 0)
+        return {ServiceState::waiting, "waiting for sockets", "waiting"};
+    const std::string words = words_of(missing);
+    const std::string what =
+        sockets.usable == 0 && sockets.total == 0 ? "no sockets" : "no " + words;
+    return {ServiceState::degraded, "no usable " + words + " socket; " + effect_words(use, policy),
+            what};
+}
+
+}  // namespace sluice

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/dataplane.h"
+
+namespace sluice::kernel {
+
+Result<std::unique_ptr<Dataplane>> Dataplane::open(const Site& site) {
+    auto dispatcher = Dispatcher::open(site);
+    if (!dispatcher) return pass_on(dispatcher);
+    auto lookup = Lookup::open(dispatcher->directory());
+    if (!lookup) return pass_on(lookup);
+    // The tables point at the dispatcher, so it must not move any more.
+    std::unique_ptr<Dataplane> plane(new Dataplane(std::move(*dispatcher), std::move(*lookup)));
+    auto table = BindingTable::adopt(plane->dispatcher_, plane->services_);
+    if (!table) return pass_on(table);
+    plane->table_.emplace(std::move(*table));
+    auto sockets = SocketTable::adopt(plane->dispatcher_, plane->services_);
+    if (!sockets) return pass_on(sockets);
+    plane->sockets_.emplace(std::move(*sockets));
+    return plane;
+}
+
+Result<ApplyStats> Dataplane::apply(const TableChange& change) {
+    if (!table_->settled()) {
+        if (auto ok = dispatcher_.grace_period(); !ok) return pass_on(ok);
+        if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
+    }
+    auto stats = table_->apply(change);
+    if (stats) ++changes_;
+    return stats;
+}
+
+bool Dataplane::wants_grace() const { return !table_->settled() || sockets_->has_retired(); }
+
+Dataplane::Ticket Dataplane::begin_grace() { return {changes_, sockets_->retired()}; }
+
+Result<> Dataplane::finish_grace(Ticket ticket, const std::set<std::string>& keep) {
+    sockets_->reclaim(ticket.retired);
+    if (ticket.change != changes_) return {};  // a later change took care of itself, or will
+    if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
+    std::vector<ServiceId> unused;
+    for (const auto& [name, id] : services_.all())
+        if (!keep.contains(name) && sockets_->of(name).empty()) unused.push_back(id);
+    for (const ServiceId id : unused) services_.remove(id);
+    return {};
+}
+
+bool Dataplane::usable(const RegisteredSocket& socket, Family family) const {
+    const auto verdict = lookup_.usable(socket.slot, socket.protocol, family);
+    return verdict && *verdict;
+}
+
+std::vector<Candidate> judge(const Lookup& lookup, const std::vector<RegisteredSocket>& sockets,
+                             Protocol protocol, Family family) {
+    std::vector<Candidate> judged;
+    for (const RegisteredSocket& socket : sockets) {
+        // One that cannot serve the question is judged for what it can serve.
+        const bool fits = socket.serves(protocol, family);
+        const auto usable =
+            lookup.usable(socket.slot, socket.protocol, fits ? family : socket.family);
+        judged.push_back({socket, usable && *usable});
+    }
+    return judged;
+}
+
+std::vector<Candidate> Dataplane::candidates(Protocol protocol, Family family) const {
+    std::vector<RegisteredSocket> sockets;
+    for (const auto& [cookie, socket] : sockets_->all()) sockets.push_back(socket);
+    return judge(lookup_, sockets, protocol, family);
+}
+
+Result<KernelAnswer> ask(const Maps& maps, const Lookup& lookup, const Question& question,
+                         std::uint32_t program_id) {
+    Endpoint from;  // the unspecified address and port 0: a flow that no client has
+    from.address.family = question.to.address.family;
+    auto verdict =
+        lookup.verdict(question.protocol, question.to, question.from.value_or(from));
+    if (!verdict) return pass_on(verdict);
+    return KernelAnswer{verdict->drop, verdict->cookie, program_id, lookup.same_program(),
+                        maps.state().detached == 0};
+}
+
+}  // namespace sluice::kernel

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel side of one agent, put together: dispatcher, services, bindings, sockets and lookups.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/explain.h"
+#include "kernel/binding_table.h"
+#include "kernel/dispatcher.h"
+#include "kernel/lookup.h"
+#include "kernel/socket_table.h"
+
+namespace sluice::kernel {
+
+class Dataplane {
+  public:
+    static Result<std::unique_ptr<Dataplane>> open(const Site& site);
+
+    Dispatcher& dispatcher() { return dispatcher_; }
+    const Dispatcher& dispatcher() const { return dispatcher_; }
+    const BindingTable& table() const { return *table_; }
+    const ServiceTable& services() const { return services_; }
+    SocketTable& sockets() { return *sockets_; }
+    const SocketTable& sockets() const { return *sockets_; }
+    const Lookup& lookup() const { return lookup_; }
+
+    // Makes the change; the retired half of the change before is written first, which blocks for a
+    // grace period when finish_grace() has not done so yet.
+    Result<ApplyStats> apply(const TableChange& change);
+
+    // The second half of changes, off the caller's thread: while wants_grace(), take begin_grace(), call
+    // Dispatcher::grace_period() anywhere, and give the ticket to finish_grace(). Services that are
+    // neither in `keep` nor hold sockets are forgotten then.
+    struct Ticket {
+        std::uint64_t change = 0;
+        SocketTable::Retired retired;
+    };
+    bool wants_grace() const;
+    Ticket begin_grace();
+    Result<> finish_grace(Ticket ticket, const std::set<std::string>& keep);
+
+    // Would the kernel accept this socket for lookups of that family, now?
+    bool usable(const RegisteredSocket& socket, Family family) const;
+    // For explain: every socket, judged for one protocol and family.
+    std::vector<Candidate> candidates(Protocol protocol, Family family) const;
+
+  private:
+    Dataplane(Dispatcher dispatcher, Lookup lookup)
+        : dispatcher_(std::move(dispatcher)),
+          services_(dispatcher_.maps().services),
+          lookup_(std::move(lookup)) {}
+
+    Dispatcher dispatcher_;
+    ServiceTable services_;
+    std::optional<BindingTable> table_;
+    std::optional<SocketTable> sockets_;
+    Lookup lookup_;
+    std::uint64_t changes_ = 0;  // applied so far: says whether a ticket is of the latest
+};
+
+// Judges sockets by the probe. Shared with readers that have only the pins.
+std::vector<Candidate> judge(const Lookup& lookup, const std::vector<RegisteredSocket>& sockets,
+                             Protocol protocol, Family family);
+
+// What the attached program answers, as `explain` wants it.
+Result<KernelAnswer> ask(const Maps& maps, const Lookup& lookup, const Question& question,
+                         std::uint32_t program_id);
+
+}  // namespace sluice::kernel
