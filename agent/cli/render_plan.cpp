@@ -60,7 +60,10 @@ void binding_changes(Table& table, const Json& changes, const Kind& kind) {
 std::string value_text(const Json& value) {
     if (value.is_null()) return "nothing";
     if (value.is_string()) return printable(value.get_ref<const std::string&>());
-    return printable(one_line(value));
+    if (!value.is_array()) return printable(one_line(value));
+    std::string list;
+    for (const Json& item : value) list += (list.empty() ? "" : ", ") + value_text(item);
+    return "[" + list + "]";
 }
 
 void service_changes(Table& table, const Json& changes) {

@@ -42,6 +42,7 @@ void set_up(Parser& parser) {
     CLI::App& app = parser.app;
     app.require_subcommand(0, 1);  // the word after a command is an argument, whatever it says
     app.allow_extras();            // they are reported in our own words
+    app.set_help_flag("-h,--help", "this text");
     add_globals(app, parser.flags);
     for (const Command& command : commands()) {
         CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.help));
@@ -56,7 +57,7 @@ void option_lines(Lines& lines, const CLI::App& app) {
     Table table({{"", false, 16}, {""}});
     for (const CLI::Option* option : app.get_options()) {
         if (option->get_positional()) continue;
-        const bool takes_value = option->get_type_size() > 0;
+        const bool takes_value = option->get_items_expected_max() > 0;
         std::string name = option->get_name(false, true);
         std::replace(name.begin(), name.end(), ',', ' ');
         table.row({{"  " + name + (takes_value ? " …" : "")}, {option->get_description()}});

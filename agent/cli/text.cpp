@@ -183,29 +183,31 @@ std::vector<std::size_t> Table::widths(const Look& look) const {
     return width;
 }
 
-std::string Table::line(const Look& look, const std::vector<Cell>& cells,
-                        const std::vector<std::size_t>& width) const {
-    std::string text;
+Lines Table::line(const Look& look, const std::vector<Cell>& cells,
+                  const std::vector<std::size_t>& width) const {
+    Lines lines{""};
+    std::size_t used = 0;  // columns of the last line; colours take none
     std::size_t at = 0;
-    for (std::size_t index = 0; index < cells.size(); ++index) {
-        const Cell& cell = cells[index];
+    for (const Cell& cell : cells) {
         const std::size_t end = at + static_cast<std::size_t>(cell.span);
         std::size_t room = width[at];
         for (std::size_t more = at + 1; more < end; ++more)
             room += columns_[more - 1].gap + width[more];
         const std::string shown = columns_[at].shrinks ? cut(cell.text, room) : cell.text;
         const std::size_t have = columns(shown);
-        const std::string blank(have < room ? room - have : 0, ' ');
-        const bool last = index + 1 == cells.size();
-        if (columns_[at].right)
-            text += blank + paint(look, cell.paint, shown);
-        else
-            text += paint(look, cell.paint, shown) + blank;
-        if (!last) text.append(columns_[end - 1].gap, ' ');
+        const std::size_t blank = have < room ? room - have : 0;
+        const std::size_t before = columns_[at].right ? blank : 0;
+        if (at > 0 && used + before + have > static_cast<std::size_t>(look.width)) {
+            lines.emplace_back(8, ' ');  // what does not fit goes on below, whole
+            used = 8;
+        }
+        lines.back() += std::string(before, ' ') + paint(look, cell.paint, shown) +
+                        std::string(blank - before + columns_[end - 1].gap, ' ');
+        used += room + columns_[end - 1].gap;
         at = end;
     }
-    text.erase(text.find_last_not_of(' ') + 1);
-    return text;
+    for (std::string& one : lines) one.erase(one.find_last_not_of(' ') + 1);
+    return lines;
 }
 
 Lines Table::lines(const Look& look) const {
@@ -217,8 +219,12 @@ Lines Table::lines(const Look& look) const {
         titles.push_back({column.title});
         titled = titled || !column.title.empty();
     }
-    if (titled) lines.push_back(line(look, titles, width));
-    for (const auto& cells : rows_) lines.push_back(line(look, cells, width));
+    if (titled) lines = line(look, titles, width);
+    for (const auto& cells : rows_) {
+        for (std::string& one : line(look, cells, width)) {
+            if (!one.empty()) lines.push_back(std::move(one));
+        }
+    }
     return lines;
 }
 

@@ -70,8 +70,8 @@ class Table {
 
   private:
     std::vector<std::size_t> widths(const Look& look) const;
-    std::string line(const Look& look, const std::vector<Cell>& cells,
-                     const std::vector<std::size_t>& width) const;
+    Lines line(const Look& look, const std::vector<Cell>& cells,
+               const std::vector<std::size_t>& width) const;
     std::vector<Column> columns_;
     std::vector<std::vector<Cell>> rows_;
 };
