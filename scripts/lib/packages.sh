@@ -7,7 +7,7 @@ PACKAGES_BUILD=(
     libsystemd-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev
     libgtest-dev libgmock-dev libbenchmark-dev
 )
-PACKAGES_LINT=(clang-format-19 clang-tidy-19 shellcheck python3)
+PACKAGES_LINT=(clang-format-19 clang-tidy-19 shellcheck python3 git)
 # Real servers and clients: the system tests and the quickstart talk to these.
 PACKAGES_PEERS=(iproute2 util-linux procps nginx haproxy curl socat python3 strace systemd)
 
@@ -32,14 +32,17 @@ packages_install() {
     say "installing ${#missing[@]} packages: ${missing[*]}"
     (   # a subshell, so that its trap puts policy-rc.d back whatever happens
         keep_services_stopped
-        apt_get update -qq
-        apt_get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+        apt_get update
+        apt_get install -y --no-install-recommends "${missing[@]}"
         stay_disabled "${missing[@]}"
     )
 }
 
+# What it says is shown only when it fails.
 apt_get() {
-    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" </dev/null
+    local output
+    output=$(DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null) ||
+        die "apt-get $1 failed:"$'\n'"$output"
 }
 
 # Debian starts a server as soon as it is installed. Ours run in namespaces of their own, and port 80 of
@@ -59,10 +62,10 @@ keep_services_stopped() {
 # … nor should a server that came only for us start at the next boot.
 stay_disabled() {
     local package
-    [ -d /run/systemd/system ] || return 0
+    command -v systemctl >/dev/null || return 0
     for package in "$@"; do
         case $package in
-            nginx | haproxy) systemctl disable --quiet "$package.service" 2>/dev/null || true ;;
+            nginx | haproxy) systemctl disable --quiet "$package.service" >/dev/null 2>&1 || true ;;
         esac
     done
 }

@@ -11,7 +11,7 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 def markdown_files():
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.md"],
+        ["git", "-c", f"safe.directory={pathlib.Path.cwd()}", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.md"],
         check=True, capture_output=True, text=True).stdout.split("\n")
     return sorted({pathlib.Path(name) for name in listed if name and pathlib.Path(name).exists()})
 
