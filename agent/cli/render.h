@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/fields.h"
+#include "core/config.h"
 #include "core/result.h"
 
 namespace sluice::cli {
@@ -36,6 +37,10 @@ Lines render_refused(const Json& reply, const Look& look);
 Lines render_warnings(const Json& warnings, const Look& look);
 
 Lines render_explain(const Json& explanation, const Look& look);
+
+// Each problem with its line and a caret under what is wrong.
+Lines render_problems(const CheckedConfig& checked, const Look& look);
+Json check_document(const CheckedConfig& checked);
 
 Lines render_registered(const Json& reply, const Look& look);
 Lines render_detach(const Json& reply, const Look& look);

@@ -81,7 +81,10 @@ void considered(Lines& lines, const Json& e, const Look& look) {
     std::size_t lost = 0;
     for (const Json& binding : list_of(e, "considered")) {
         if (flag_of(binding, "wins")) {
-            table.row({{"won"}, {binding_text(binding)}, {source_of(binding)}});
+            const std::string where = binding_row(binding, look).where;
+            table.row({{"won"},
+                       {binding_text(binding)},
+                       {where.empty() ? text_of(binding, "owner") : where}});
             continue;
         }
         if (++lost <= shown_losers)
@@ -95,15 +98,24 @@ void considered(Lines& lines, const Json& e, const Look& look) {
         lines.push_back("         … " + std::to_string(lost - shown_losers) + " more lost");
 }
 
-std::string socket_state(const Json& socket) {
+// Why a socket of the service does not serve this lookup, when that is so.
+std::string socket_state(const Json& e, const Json& socket) {
     const std::string why = text_of(socket, "why");
-    return why.empty() ? text_of(socket, "state") : why;
+    if (!why.empty()) return why;
+    const std::string protocol = text_of(socket, "protocol");
+    if (protocol != text_of(e, "protocol")) return "serves " + protocol + " only";
+    const std::string family = text_of(socket, "family");
+    if (family == "ipv4" && family_of(e) == "IPv6") return "serves IPv4 only";
+    if (family == "ipv6" && family_of(e) == "IPv4") return "serves IPv6 only";
+    return text_of(socket, "state");
 }
 
 void sockets(Lines& lines, const Json& e, const Look& look) {
     const std::string chosen = text_of(field(e, "socket"), "cookie");
     std::vector<const Json*> all;
-    for (const Json& socket : list_of(e, "sockets")) all.push_back(&socket);
+    for (const char* key : {"sockets", "other_sockets"}) {
+        for (const Json& socket : list_of(e, key)) all.push_back(&socket);
+    }
     std::stable_partition(all.begin(), all.end(), [&](const Json* socket) {
         return !chosen.empty() && text_of(*socket, "cookie") == chosen;
     });
@@ -115,7 +127,7 @@ void sockets(Lines& lines, const Json& e, const Look& look) {
         table.row({{"           sk:" + cookie},
                    {text_of(socket, "protocol") + " " + text_of(socket, "local")},
                    {process_of(socket)},
-                   {takes ? "takes it" : socket_state(socket)}});
+                   {takes ? "takes it" : socket_state(e, socket)}});
     }
     if (table.empty()) return;
     const Lines rows = table.lines(look);
@@ -146,9 +158,15 @@ std::string kernel_text(const Json& e) {
     const Json& kernel = field(e, "kernel");
     const auto program = number_of(kernel, "program_id");
     std::string text = program ? "program " + std::to_string(*program) : "the program";
-    const std::string effect = text_of(kernel, "effect");
-    if (effect.empty()) return "";
-    text += " " + std::string(verb(effect));
+    const std::string verdict = text_of(kernel, "verdict");
+    if (verdict.empty()) return "";
+    text += " " + std::string(verb(verdict));
+    const auto denied = [&](const char* key) {
+        const Json& value = field(kernel, key);
+        return value.is_boolean() && !value.get<bool>();
+    };
+    if (denied("attached")) text += ", but IS NOT ATTACHED: sluicectl attach";
+    if (denied("same_program")) text += ", but ANOTHER PROGRAM is attached";
     const Json& agree = field(e, "agree");
     if (agree.is_boolean() && agree.get<bool>()) text += "; model agrees";
     if (agree.is_boolean() && !agree.get<bool>()) {

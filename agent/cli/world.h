@@ -53,7 +53,8 @@ struct World {
         const std::string& control_path, std::chrono::milliseconds timeout)>;
     Connect connect{};
     Pins pins{};
-    std::function<Result<std::vector<NamedFd>>()> passed{};  // LISTEN_FDS
+    std::function<CheckedConfig(const std::string& path)> check{};  // with the caller's rights
+    std::function<Result<std::vector<NamedFd>>()> passed{};         // LISTEN_FDS
     // Sockets of a running process that listen at one of the triples: no match of one is an error.
     std::function<Result<std::vector<Fd>>(std::int32_t pid, const std::vector<ListenTriple>&)>
         take{};

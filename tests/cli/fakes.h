@@ -92,6 +92,8 @@ struct Sluicectl {
     std::string typed;
     std::map<std::string, std::string> environment;
     Pins pins;
+    CheckedConfig checked;
+    std::string checked_path;
     std::vector<std::string> passed_names;  // of LISTEN_FDS: descriptors that are none, 1000 and on
     std::string connected_to;
     std::chrono::milliseconds timeout{0};
@@ -122,6 +124,10 @@ struct Sluicectl {
                 return fail(Error(Failure::unreachable, "No such file or directory")
                                 .during("connect to " + path));
             return std::make_unique<FakeAgent>(agent);
+        };
+        world.check = [this](const std::string& path) {
+            checked_path = path;
+            return checked;
         };
         world.passed = [this]() -> Result<std::vector<NamedFd>> {
             std::vector<NamedFd> passed;
