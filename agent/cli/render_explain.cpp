@@ -116,9 +116,10 @@ void sockets(Lines& lines, const Json& e, const Look& look) {
     for (const char* key : {"sockets", "other_sockets"}) {
         for (const Json& socket : list_of(e, key)) all.push_back(&socket);
     }
-    std::stable_partition(all.begin(), all.end(), [&](const Json* socket) {
+    const auto takes_it = std::find_if(all.begin(), all.end(), [&](const Json* socket) {
         return !chosen.empty() && text_of(*socket, "cookie") == chosen;
     });
+    if (takes_it != all.end()) std::rotate(all.begin(), takes_it, takes_it + 1);
     Table table({{"", false, 9}, {""}, {""}, {""}});
     for (std::size_t at = 0; at < std::min(all.size(), shown_sockets); ++at) {
         const Json& socket = *all[at];

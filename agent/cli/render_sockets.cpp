@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 
 #include "cli/render.h"
 
@@ -24,8 +25,10 @@ std::vector<const Json*> worst_first(const Json& list) {
     std::vector<const Json*> sorted;
     if (!list.is_array()) return sorted;
     for (const Json& object : list) sorted.push_back(&object);
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const Json* a, const Json* b) { return severity(*a) < severity(*b); });
+    std::sort(sorted.begin(), sorted.end(), [](const Json* a, const Json* b) {
+        if (severity(*a) != severity(*b)) return severity(*a) < severity(*b);
+        return std::less<>()(a, b);  // elements of one list: in its order
+    });
     return sorted;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 
 #include "cli/render.h"
 
@@ -167,7 +168,9 @@ bool worse(const Json* a, const Json* b) {
     const double of_a = real_of(*a, "lookups_per_second").value_or(0);
     const double of_b = real_of(*b, "lookups_per_second").value_or(0);
     if (of_a != of_b) return of_a > of_b;
-    return count_of(*a, "lookups") > count_of(*b, "lookups");
+    const std::int64_t lookups = count_of(*a, "lookups");
+    if (lookups != count_of(*b, "lookups")) return lookups > count_of(*b, "lookups");
+    return std::less<>()(a, b);  // elements of one list: in its order
 }
 
 std::vector<Cell> service_row(const Json& service) {
@@ -206,7 +209,7 @@ void services(Lines& lines, const Json& status, const std::string& wanted, const
     for (const Json& service : list_of(status, "services")) {
         if (wanted.empty() || text_of(service, "name") == wanted) all.push_back(&service);
     }
-    std::stable_sort(all.begin(), all.end(), worse);
+    std::sort(all.begin(), all.end(), worse);
     Table table({{"SERVICE", false, 13, true},
                  {"BINDINGS", true},
                  {"SOCKETS", true},
