@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Wires the real world together and returns.
+#include "cli/commands.h"
+#include "cli/offline.h"
+#include "cli/real_world.h"
+#include "cli/varlink_client.h"
+#include "sys/files.h"
+#include "sys/process.h"
+#include "sys/systemd.h"
+
+namespace sluice::cli {
+namespace {
+
+// The control socket as an Agent.
+class VarlinkAgent : public Agent {
+  public:
+    explicit VarlinkAgent(VarlinkClient client) : client_(std::move(client)) {}
+
+    Result<Json> call(std::string_view method, const Json& parameters,
+                      std::span<const int> fds) override {
+        return client_.call(method, parameters, fds);
+    }
+    Result<> stream(std::string_view method, const Json& parameters,
+                    const std::function<void(const Json&)>& part) override {
+        return client_.call_more(method, parameters, part);
+    }
+
+  private:
+    VarlinkClient client_;
+};
+
+Result<std::unique_ptr<Agent>> connect(const std::string& path, std::chrono::milliseconds timeout) {
+    auto client = VarlinkClient::connect(path, timeout);
+    if (!client) return pass_on(client);
+    return std::make_unique<VarlinkAgent>(std::move(*client));
+}
+
+CheckedConfig check(const std::string& path) {
+    RealConfigFiles files(path);
+    return check_config(files, path);
+}
+
+World world() {
+    World world = real_world();
+    world.connect = connect;
+    world.pins = {offline_status, offline_bindings, offline_explain};
+    world.check = check;
+    world.passed = passed_sockets;
+    world.take = take_sockets;
+    return world;
+}
+
+}  // namespace
+}  // namespace sluice::cli
+
+int main(int argc, char** argv) {
+    auto world = sluice::cli::world();
+    return sluice::cli::run({argv + 1, argv + argc}, world);
+}
