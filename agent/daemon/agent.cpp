@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/agent.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <spdlog/spdlog.h>
+
+#include "core/admit.h"
+#include "sys/clock.h"
+#include "sys/files.h"
+#include "sys/process.h"
+#include "sys/routes.h"
+#include "sys/socket_facts.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t routes_checked = 64;  // of one change: each is two questions to the kernel
+constexpr std::int64_t early_seconds = 60;  // after boot
+
+std::string who(const Author& by) {
+    std::string text = by.command.empty() ? "?" : by.command;
+    return text + "[" + std::to_string(by.pid) + "], uid " + std::to_string(by.uid);
+}
+
+std::string count_words(const Plan& plan) {
+    return std::to_string(plan.added.size()) + " added, " + std::to_string(plan.moved.size()) +
+           " moved, " + std::to_string(plan.removed.size()) + " removed";
+}
+
+Config config_of(const Generation& generation) {
+    Config config;
+    config.services = generation.services;
+    config.bindings = generation.config;
+    config.admins = generation.admins;
+    config.guards = generation.guards;
+    return config;
+}
+
+// A runtime binding that the config now says too is the config's; one that it contradicts stays,
+// and the config's waits behind it.
+std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& config,
+                                   std::vector<Warning>& warnings) {
+    std::vector<Binding> kept;
+    for (const Binding& binding : runtime) {
+        const Binding* said = config.find(binding.match);
+        if (said != nullptr && said->target == binding.target) continue;
+        if (said != nullptr)
+            warnings.push_back(
+                {"waits-behind-runtime",
+                 to_string(*said) + " (" + to_string(Place{*said->file, said->line, 0}) +
+                     ") waits behind a runtime binding to " + to_string(binding.target),
+                 "sluicectl unbind " + to_string(binding.match)});
+        kept.push_back(binding);
+    }
+    return kept;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
+    auto store = StateStore::open(options.state_dir);
+    if (!store) return pass_on(store, "open the state directory");
+    std::unique_ptr<Agent> agent(new Agent(options, std::move(*store)));
+    agent->started_ = unix_time();
+    kernel::Site site;
+    site.directory = options.bpffs;
+    site.attach = !agent->store_.detached();
+    auto plane = kernel::Dataplane::open(site);
+    if (!plane) return pass_on(plane);
+    agent->plane_ = std::move(*plane);
+    if (auto ok = agent->recover(); !ok) return pass_on(ok);
+    agent->tick();
+    auto reloaded = agent->reload(Author{0, -1, 0, "sluiced"}, "start");
+    // Logged once, by reload(); the agent goes on with what runs.
+    (void)reloaded;
+    return agent;
+}
+
+// The running generation: the kernel's, with the names and places that the state directory knows.
+Result<> Agent::recover() {
+    const auto& dispatcher = plane_->dispatcher();
+    const std::uint64_t number = plane_->table().generation();
+    if (dispatcher.upgraded()) spdlog::info("put the new program in the old one's place");
+    if (dispatcher.relinked()) spdlog::warn("the link was gone: attached the program again");
+    if (!dispatcher.adopted()) {
+        const auto last = store_.current();
+        if (!last) return {};  // the first start of all
+        auto generation = store_.load(*last);
+        if (!generation) {
+            spdlog::error("the last generation cannot be brought back: {}",
+                          generation.error().message());
+            return {};
+        }
+        return restore(std::move(*generation));
+    }
+    auto bindings = kernel::read_bindings(dispatcher.maps());
+    if (!bindings) return pass_on(bindings, "read the running bindings");
+    Generation generation = from_kernel(*bindings);
+    if (number != 0) {
+        auto stored = store_.load(number);
+        auto table = stored ? overlay(stored->config, stored->runtime) : Result<Overlay>(Overlay{});
+        const auto same = [](const Binding& a, const Binding& b) { return a.same_meaning(b); };
+        if (stored && table && std::ranges::equal(table->effective, *bindings, same))
+            generation = std::move(*stored);
+        else
+            spdlog::warn(
+                "generation {} in the state directory is not what the kernel answers from{}; "
+                "going on from the kernel's table",
+                number, stored ? "" : " (" + stored.error().message() + ")");
+    }
+    spdlog::info("adopted generation {}: {} bindings, {} sockets", number, bindings->size(),
+                 plane_->sockets().all().size());
+    return make_current(std::move(generation));
+}
+
+Generation Agent::from_kernel(const Bindings& bindings) const {
+    Generation generation;
+    const auto& maps = plane_->dispatcher().maps();
+    generation.number = plane_->table().generation();
+    generation.time = plane_->table().changed();
+    std::vector<Binding> config, runtime;
+    for (const Binding& binding : bindings)
+        (binding.owner == Owner::config ? config : runtime).push_back(binding);
+    // Subsets of a valid table are valid.
+    generation.config = Bindings::make(std::move(config)).value_or(Bindings());
+    generation.runtime = Bindings::make(std::move(runtime)).value_or(Bindings());
+    for (const auto& [name, id] : plane_->services().all())
+        generation.services[name].unavailable = plane_->services().unavailable(maps.active(), id);
+    return generation;
+}
+
+// After a reboot: the last generation answers again, before the config is looked at.
+Result<> Agent::restore(Generation last) {
+    auto table = overlay(last.config, last.runtime);
+    if (!table) return pass_on(table);
+    const Bindings nothing;
+    auto stats =
+        plane_->apply({last.number, last.time, &nothing, &table->effective, &last.services});
+    if (!stats) return pass_on(stats, "bring generation " + std::to_string(last.number) + " back");
+    spdlog::info("generation {} is back: {} bindings", last.number, table->effective.size());
+    return make_current(std::move(last));
+}
+
+Result<> Agent::make_current(Generation generation) {
+    auto table = overlay(generation.config, generation.runtime);
+    if (!table) return pass_on(table);
+    access_ = AccessRules{generation.admins, generation.services};
+    running_ = {std::move(generation), std::move(*table), {}};
+    running_.use = count_use(running_.table.effective);
+    note_health();
+    return {};
+}
+
+Generation Agent::next(const Author& by, std::string cause, Owner owner) const {
+    Generation next = running_.generation;
+    next.number = std::max(running_.generation.number, store_.highest()) + 1;
+    next.time = unix_time();
+    next.by = by;
+    next.cause = std::move(cause);
+    next.owner = owner;
+    next.note.clear();
+    return next;
+}
+
+// Stored, then active by one flip, then remembered. Until the flip everything is as it was.
+Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
+    auto table = overlay(next.config, next.runtime);
+    if (!table) return pass_on(table);
+    Plan plan = make_plan(running_.generation, running_.table.effective, next, table->effective);
+    plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
+    if (!plan.changes()) {
+        // The same answers, perhaps from other lines of other files.
+        next.number = running_.generation.number;
+        next.time = running_.generation.time;
+        next.by = running_.generation.by;
+        next.cause = running_.generation.cause;
+        next.owner = running_.generation.owner;
+        next.note = running_.generation.note;
+        if (next.number != 0)
+            if (auto ok = store_.save(next); !ok) return pass_on(ok);
+        if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);
+        return plan;
+    }
+    if (auto ok = store_.save(next); !ok) return pass_on(ok, "store the new generation");
+    auto stats = plane_->apply(
+        {next.number, next.time, &running_.table.effective, &table->effective, &next.services});
+    if (!stats) return pass_on(stats);
+    if (auto ok = store_.set_current(next.number); !ok)
+        spdlog::error("generation {} answers, but after a reboot an older one would: {}",
+                      next.number, ok.error().message());
+    spdlog::info("generation {} answers: {}, {} bindings ({} by {})", next.number,
+                 count_words(plan), table->effective.size(), next.cause, who(next.by));
+    if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);
+    add_warnings(plan);
+    want_grace();
+    return plan;
+}
+
+Result<Generation> Agent::with_config(Config config, const Author& by, const std::string& cause,
+                                      std::vector<Warning>& warnings) const {
+    Generation made = next(by, cause, Owner::config);
+    made.admins = std::move(config.admins);
+    made.guards = std::move(config.guards);
+    made.config = std::move(config.bindings);
+    made.config.inherit_since(running_.generation.config, made.time);
+    made.config_path = options_.config;
+    made.config_files = config.files.size();
+    made.config_content = config.content;
+    auto runtime =
+        Bindings::make(still_runtime(running_.generation.runtime, made.config, warnings));
+    if (!runtime) return pass_on(runtime);
+    made.runtime = std::move(*runtime);
+    for (const Binding& binding : made.runtime) {
+        if (!binding.target.is_service() || config.services.contains(*binding.target.name))
+            continue;
+        // A runtime binding keeps its service, and never makes a reload fail.
+        const std::string& name = *binding.target.name;
+        config.services[name] = running_.generation.services.at(name);
+        warnings.push_back(
+            {"service-kept-by-runtime",
+             "service '" + name + "' left the config, but a runtime binding needs it",
+             "sluicectl unbind " + to_string(binding.match)});
+    }
+    made.services = std::move(config.services);
+    return made;
+}
+
+Result<Plan> Agent::reload(const Author& by, const std::string& cause) {
+    RealConfigFiles files(options_.config);
+    const std::int64_t now = unix_time();
+    CheckedConfig checked = check_config(files, options_.config);
+    config_times_.clear();
+    const auto refuse = [&](const Error& error) {
+        config_status_ = {ConfigState::invalid, error.message(), now};
+        spdlog::error("{}: {}; generation {} goes on as it was", cause, error.message(),
+                      running_.generation.number);
+        return fail(error);
+    };
+    if (!checked.valid()) return refuse(to_error(checked));
+    const auto directory = std::filesystem::path(options_.config).parent_path();
+    for (const std::string& file : checked.config->files) {
+        std::error_code ignored;  // a file that went away meanwhile counts as changed
+        const auto path = directory / file;
+        config_times_[path.string()] = std::filesystem::last_write_time(path, ignored);
+    }
+    std::vector<Warning> warnings;
+    for (const Problem& warning : checked.warnings)
+        warnings.push_back(
+            {"config", to_string(warning.place) + ": " + warning.message, warning.hint});
+    auto made = with_config(std::move(*checked.config), by, cause, warnings);
+    if (!made) return refuse(made.error());
+    auto plan = commit(std::move(*made), std::move(warnings));
+    if (!plan) return refuse(plan.error());
+    config_status_ = {};
+    return plan;
+}
+
+ConfigStatus Agent::config_status() const {
+    ConfigStatus status = config_status_;
+    if (status.state == ConfigState::invalid) return status;
+    for (const auto& [file, time] : config_times_) {
+        std::error_code error;
+        if (std::filesystem::last_write_time(file, error) != time || error)
+            status.state = ConfigState::changed;
+    }
+    return status;
+}
+
+Result<Plan> Agent::bind(const BindRequest& request, const Author& by) {
+    if (request.target.is_service() && !running_.generation.services.contains(*request.target.name))
+        return fail(Error(Failure::invalid, "there is no service '" + *request.target.name + "'")
+                        .hint("services are defined in " + options_.config));
+    Generation made = next(by, "bind", Owner::runtime);
+    made.note = request.note;
+    std::vector<Binding> runtime(made.runtime.begin(), made.runtime.end());
+    const SharedText note =
+        request.note.empty() ? nullptr : std::make_shared<const std::string>(request.note);
+    for (const Match& match : request.matches) {
+        const Binding* config = made.config.find(match);
+        if (config != nullptr && config->target == request.target &&
+            made.runtime.find(match) == nullptr)
+            continue;  // it is so already
+        if (config != nullptr && !request.override_config && made.runtime.find(match) == nullptr)
+            return fail(
+                Error(Failure::refused, to_string(*config) + " is bound by the config (" +
+                                            to_string(Place{*config->file, config->line, 0}) + ")")
+                    .hint("to answer over it until unbound: --override"));
+        std::erase_if(runtime, [&](const Binding& old) {
+            return old.match == match && !(old.target == request.target);
+        });
+        if (std::ranges::any_of(runtime, [&](const Binding& old) { return old.match == match; }))
+            continue;
+        Binding binding{match, request.target, Owner::runtime, 0, made.time, nullptr, note};
+        runtime.push_back(std::move(binding));
+    }
+    auto bound = Bindings::make(std::move(runtime));
+    if (!bound) return pass_on(bound);
+    made.runtime = std::move(*bound);
+    return commit(std::move(made), {});
+}
+
+Result<Plan> Agent::unbind(const std::vector<Match>& matches, const Author& by) {
+    Generation made = next(by, "unbind", Owner::runtime);
+    for (const Match& match : matches) {
+        if (made.runtime.find(match) != nullptr) continue;
+        const Binding* config = made.config.find(match);
+        if (config == nullptr)
+            return fail(Failure::invalid, "there is no binding " + to_string(match));
+        return fail(Error(Failure::refused, to_string(*config) + " belongs to the config (" +
+                                                to_string(Place{*config->file, config->line, 0}) +
+                                                ")")
+                        .hint("remove it there, and: sluicectl reload"));
+    }
+    std::vector<Binding> runtime;
+    for (const Binding& binding : made.runtime)
+        if (std::ranges::find(matches, binding.match) == matches.end()) runtime.push_back(binding);
+    made.runtime = Bindings::make(std::move(runtime)).value_or(Bindings());  // a subset is valid
+    return commit(std::move(made), {});
+}
+
+// What the operator should know about what was just made to answer.
+void Agent::add_warnings(Plan& plan) const {
+    std::set<std::string> services;
+    std::set<Prefix> prefixes;
+    for (const auto* changes : {&plan.added, &plan.moved})
+        for (const Change& change : *changes) {
+            if (change.binding.target.is_service()) services.insert(*change.binding.target.name);
+            if (change.binding.target.kind != Target::Kind::pass &&
+                prefixes.size() < routes_checked)
+                prefixes.insert(change.binding.match.prefix);
+        }
+    for (const std::string& name : services)
+        if (const ServiceHealth judged = health(name); judged.state != ServiceState::ok)
+            plan.warnings.push_back({"service-without-sockets", name + ": " + judged.message,
+                                     "sluicectl register " + name + " …"});
+    for (const Prefix& prefix : prefixes) {
+        const auto local = is_local(prefix);
+        if (local && !*local)
+            plan.warnings.push_back({"no-local-route",
+                                     to_string(prefix) + ": no local route, nothing will arrive",
+                                     "ip route add local " + to_string(prefix) + " dev lo"});
+    }
+}
+
+// Members must be interchangeable: one local port for each (protocol, family), unless the config
+// says otherwise.
+Result<> Agent::check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
+                            RegisterMode mode) const {
+    const auto at = running_.generation.services.find(service);
+    if (at == running_.generation.services.end() || at->second.mixed_ports) return {};
+    std::map<std::pair<Protocol, Family>, std::uint16_t> ports;
+    const auto check = [&](Protocol protocol, Family family, bool dual, std::uint16_t port) {
+        for (const Family each : {Family::ipv4, Family::ipv6})
+            if ((each == family || dual) &&
+                ports.try_emplace({protocol, each}, port).first->second != port)
+                return ports.at({protocol, each});
+        return port;
+    };
+    if (mode == RegisterMode::add)
+        for (const RegisteredSocket& socket : plane_->sockets().of(service))
+            check(socket.protocol, socket.family, socket.dual, socket.local.port);
+    for (const kernel::NewSocket& socket : fresh) {
+        const auto other = check(socket.protocol, socket.family, socket.dual, socket.local.port);
+        if (other == socket.local.port) continue;
+        return fail(
+            Error(Failure::refused, to_string(socket.local) + ": the sockets of '" + service +
+                                        "' are on port " + std::to_string(other) +
+                                        ", and any of them may get any lookup")
+                .hint("make it a service of its own, use --replace, or set mixed_ports: true"));
+    }
+    return {};
+}
+
+Result<Registered> Agent::register_sockets(const std::string& service,
+                                           std::span<const Fd> descriptors, RegisterMode mode,
+                                           const Author& by, std::int32_t owner) {
+    if (!running_.generation.services.contains(service))
+        return fail(Error(Failure::invalid, "there is no service '" + service + "'")
+                        .hint("services are defined in " + options_.config));
+    if (descriptors.empty()) return fail(Failure::invalid, "no sockets were passed");
+    Registered result;
+    std::vector<kernel::NewSocket> fresh;
+    const auto cookie = netns_cookie();
+    const std::int32_t pid = owner != 0 ? owner : by.pid;
+    const std::string command = owner != 0 ? command_of(owner).value_or("") : by.command;
+    for (const Fd& descriptor : descriptors) {
+        auto facts = socket_facts(descriptor.get());
+        if (!facts) return pass_on(facts, "look at the socket");
+        auto admitted = admit(*facts, cookie ? *cookie : 0);
+        if (!admitted) return pass_on(admitted);
+        for (Warning& warning : admitted->warnings) result.warnings.push_back(std::move(warning));
+        fresh.push_back({descriptor.get(), admitted->cookie, admitted->protocol,
+                         admitted->family == SocketFamily::ipv4 ? Family::ipv4 : Family::ipv6,
+                         admitted->family == SocketFamily::dual, admitted->local, pid, command});
+    }
+    if (auto ok = check_ports(service, fresh, mode); !ok) return pass_on(ok);
+    auto done = plane_->sockets().add(service, fresh, mode == RegisterMode::replace, unix_time());
+    if (!done) return pass_on(done);
+    result.added = done->added;
+    result.present = done->present;
+    for (const kernel::NewSocket& socket : fresh)
+        result.sockets.push_back(plane_->sockets().all().at(socket.cookie));
+    if (done->added != 0)
+        spdlog::info("registered {} socket(s) for '{}', {} in all (by {})", done->added, service,
+                     plane_->sockets().of(service).size(), who(by));
+    note_health();
+    want_grace();
+    return result;
+}
+
+Result<std::size_t> Agent::unregister(const std::string& service,
+                                      std::optional<std::uint64_t> cookie, const Author& by) {
+    if (!service_names().contains(service))
+        return fail(Failure::invalid, "there is no service '" + service + "'");
+    std::vector<std::uint64_t> cookies;
+    for (const RegisteredSocket& socket : plane_->sockets().of(service))
+        if (!cookie || *cookie == socket.cookie) cookies.push_back(socket.cookie);
+    if (cookie && cookies.empty())
+        return fail(Failure::invalid, "'" + service + "' has no socket " + cookie_text(*cookie));
+    auto removed = plane_->sockets().remove(cookies);
+    if (!removed) return pass_on(removed);
+    if (*removed != 0)
+        spdlog::info("unregistered {} socket(s) of '{}' (by {})", *removed, service, who(by));
+    note_health();
+    want_grace();
+    return removed;
+}
+
+Result<bool> Agent::detach(const Author& by) {
+    if (!plane_->dispatcher().attached()) return false;
+    // Remembered first: a reboot in between must not attach what somebody wanted gone.
+    if (auto ok = store_.set_detached(true); !ok) return pass_on(ok);
+    if (auto ok = plane_->dispatcher().detach(); !ok) return pass_on(ok);
+    spdlog::warn("detached (by {}): traffic is left to the kernel's ordinary lookup", who(by));
+    return true;
+}
+
+Result<bool> Agent::attach(const Author& by) {
+    if (plane_->dispatcher().attached()) return false;
+    if (auto ok = plane_->dispatcher().attach(); !ok) return pass_on(ok);
+    if (auto ok = store_.set_detached(false); !ok) return pass_on(ok);
+    spdlog::info("attached (by {})", who(by));
+    return true;
+}
+
+Result<Json> Agent::explain(const Question& question) const {
+    World world;
+    world.bindings = &running_.table.effective;
+    for (const auto& [name, service] : running_.generation.services)
+        world.policies[name] = service.unavailable;
+    world.generation = running_.generation.number;
+    world.since = running_.generation.time;
+    std::vector<Warning> warnings;
+    const auto local = is_local(Prefix::of(question.to.address, question.to.address.bits()));
+    if (local && !*local)
+        warnings.push_back(
+            {"no-local-route",
+             to_string(question.to.address) + ": no local route, nothing will arrive",
+             "ip route add local " + to_string(question.to.address) + " dev lo"});
+    if (!plane_->dispatcher().attached())
+        warnings.push_back({"detached", "the dispatcher is detached: this is what it would answer",
+                            "sluicectl attach"});
+    // A socket may close between the two verdicts: only a lasting difference is one.
+    for (int attempt = 0;; ++attempt) {
+        world.sockets = plane_->candidates(question.protocol, question.to.address.family);
+        auto kernel = kernel::ask(plane_->dispatcher().maps(), plane_->lookup(), question,
+                                  plane_->dispatcher().program_id());
+        if (!kernel) return pass_on(kernel);
+        const Answer model = answer(world, question);
+        if (agree(model, *kernel) || attempt == 2)
+            return explain_json(world, question, model, *kernel, warnings);
+    }
+}
+
+void Agent::want_grace() const {
+    if (plane_->wants_grace() && on_grace_wanted) on_grace_wanted();
+}
+
+void Agent::finish_grace(kernel::Dataplane::Ticket ticket) {
+    std::set<std::string> keep;
+    for (const auto& [name, service] : running_.generation.services) keep.insert(name);
+    if (auto ok = plane_->finish_grace(std::move(ticket), keep); !ok)
+        spdlog::error("{}", ok.error().message());
+}
+
+void Agent::tick() {
+    rates_.sample(*plane_, Rates::Clock::now());
+    auto closed = plane_->sockets().sweep();
+    if (!closed) {
+        spdlog::error("look for closed sockets: {}", closed.error().message());
+        return;
+    }
+    for (const RegisteredSocket& socket : *closed)
+        spdlog::info("socket {} of '{}' ({} {}, {}[{}]) was closed", cookie_text(socket.cookie),
+                     socket.service, to_string(socket.protocol), to_string(socket.local),
+                     socket.command, socket.pid);
+    note_health();
+    want_grace();
+}
+
+std::set<std::string> Agent::service_names() const {
+    std::set<std::string> names;
+    for (const auto& [name, service] : running_.generation.services) names.insert(name);
+    for (const auto& [cookie, socket] : plane_->sockets().all()) names.insert(socket.service);
+    return names;
+}
+
+// One pass over all sockets, each asked of the kernel: a few microseconds a socket.
+void Agent::count_sockets() {
+    socket_counts_.clear();
+    for (const auto& [cookie, socket] : plane_->sockets().all()) {
+        ServiceSockets& count = socket_counts_[socket.service];
+        ++count.total;
+        bool usable = false;
+        for (const Family family : {Family::ipv4, Family::ipv6}) {
+            if (!socket.serves(socket.protocol, family) || !plane_->usable(socket, family))
+                continue;
+            count.usable |= class_bit(socket.protocol, family);
+            usable = true;
+        }
+        if (!usable) ++count.failing;
+    }
+}
+
+ServiceSockets Agent::sockets_of(const std::string& service) const {
+    const auto at = socket_counts_.find(service);
+    return at == socket_counts_.end() ? ServiceSockets{} : at->second;
+}
+
+ServiceHealth Agent::health(const std::string& service) const {
+    const auto config = running_.generation.services.find(service);
+    const bool configured = config != running_.generation.services.end();
+    const auto use = running_.use.services.find(service);
+    return judge_service(configured, uptime_seconds() < early_seconds,
+                         use == running_.use.services.end() ? ServiceUse{} : use->second,
+                         sockets_of(service),
+                         configured ? config->second.unavailable : Unavailable{});
+}
+
+std::int64_t Agent::troubled_since(const std::string& service) const {
+    const auto at = troubled_.find(service);
+    return at == troubled_.end() ? 0 : at->second;
+}
+
+// Remembers since when a service is in trouble, and logs each change once.
+void Agent::note_health() {
+    count_sockets();
+    std::map<std::string, std::string> now;
+    for (const std::string& name : service_names()) {
+        const ServiceHealth judged = health(name);
+        if (judged.state == ServiceState::degraded) now[name] = judged.message;
+    }
+    for (const auto& [name, message] : now) {
+        troubled_.try_emplace(name, unix_time());
+        if (const auto old = last_health_.find(name);
+            old == last_health_.end() || old->second != message)
+            spdlog::warn("{}: {}", name, message);
+    }
+    for (const auto& [name, message] : last_health_)
+        if (!now.contains(name)) {
+            troubled_.erase(name);
+            spdlog::info("{}: well again", name);
+        }
+    last_health_ = std::move(now);
+}
+
+}  // namespace sluice

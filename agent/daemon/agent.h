@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent: the running generation, the changes made to it, and the sockets that serve it.
+//
+// Single-threaded: everything is called from the event loop's thread.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/access.h"
+#include "core/config.h"
+#include "core/explain.h"
+#include "core/generation.h"
+#include "core/health.h"
+#include "core/plan.h"
+#include "daemon/options.h"
+#include "daemon/rates.h"
+#include "daemon/state_store.h"
+#include "kernel/dataplane.h"
+#include "sys/fd.h"
+
+namespace sluice {
+
+// What answers now, and what is known about it.
+struct Running {
+    Generation generation;
+    Overlay table;
+    TableUse use;
+};
+
+// How the default config file stands to what runs.
+enum class ConfigState : std::uint8_t { applied, changed, invalid };
+
+struct ConfigStatus {
+    ConfigState state = ConfigState::applied;
+    std::string problem;     // why it is invalid; empty otherwise
+    std::int64_t since = 0;  // of the problem, seconds since 1970
+};
+
+struct BindRequest {
+    Target target;
+    std::vector<Match> matches;
+    bool override_config = false;
+    std::string note;
+};
+
+struct Registered {
+    std::size_t added = 0, present = 0;
+    std::vector<RegisteredSocket> sockets;  // of this registration
+    std::vector<Warning> warnings;
+};
+
+enum class RegisterMode : std::uint8_t { add, replace };
+
+class Agent {
+  public:
+    // Adopts or makes the dispatcher, brings the last generation back where nothing is pinned, and
+    // then looks at the config. A config that is invalid is no failure: what runs goes on.
+    static Result<std::unique_ptr<Agent>> start(const Options& options);
+
+    // Reads the config file and makes it so. On failure what runs goes on.
+    Result<Plan> reload(const Author& by, const std::string& cause);
+    Result<Plan> bind(const BindRequest& request, const Author& by);
+    Result<Plan> unbind(const std::vector<Match>& matches, const Author& by);
+
+    // One registration: all of the descriptors or none. They are the caller's, who closes them at
+    // once. `owner`: the process whose sockets they are, 0 for the author.
+    Result<Registered> register_sockets(const std::string& service, std::span<const Fd> descriptors,
+                                        RegisterMode mode, const Author& by,
+                                        std::int32_t owner = 0);
+    // All sockets of the service, or the one with this cookie.
+    Result<std::size_t> unregister(const std::string& service, std::optional<std::uint64_t> cookie,
+                                   const Author& by);
+
+    Result<bool> detach(const Author& by);  // true if it changed anything
+    Result<bool> attach(const Author& by);
+
+    Result<Json> explain(const Question& question) const;
+
+    // Looks for sockets that have closed, and at the counters. Call it once a second.
+    void tick();
+    // The second half of changes: called when there may be something to wait for, on the thread of
+    // the loop. The function starts the wait elsewhere and sees that finish_grace() is called
+    // afterwards.
+    std::function<void()> on_grace_wanted;
+    bool wants_grace() const { return plane_->wants_grace(); }
+    kernel::Dataplane::Ticket begin_grace() { return plane_->begin_grace(); }
+    void finish_grace(kernel::Dataplane::Ticket ticket);
+
+    const Options& options() const { return options_; }
+    const Running& running() const { return running_; }
+    const kernel::Dataplane& plane() const { return *plane_; }
+    const Rates& rates() const { return rates_; }
+    const AccessRules& access() const { return access_; }
+    ConfigStatus config_status() const;
+    std::int64_t started() const { return started_; }
+    // Since when a service has been without something it needs; 0 when it is well.
+    std::int64_t troubled_since(const std::string& service) const;
+    ServiceHealth health(const std::string& service) const;
+    ServiceSockets sockets_of(const std::string& service) const;
+    // Services of the generation, and those that only hold sockets (parked), by name.
+    std::set<std::string> service_names() const;
+
+  private:
+    explicit Agent(Options options, StateStore store)
+        : options_(std::move(options)), store_(std::move(store)) {}
+    Result<> recover();
+    Generation from_kernel(const Bindings& bindings) const;
+    Result<> restore(Generation last);
+    Result<> make_current(Generation generation);
+    Generation next(const Author& by, std::string cause, Owner owner) const;
+    Result<Plan> commit(Generation next, std::vector<Warning> warnings);
+    Result<Generation> with_config(Config config, const Author& by, const std::string& cause,
+                                   std::vector<Warning>& warnings) const;
+    Result<> check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
+                         RegisterMode mode) const;
+    void add_warnings(Plan& plan) const;
+    void count_sockets();
+    void note_health();
+    void want_grace() const;
+
+    Options options_;
+    StateStore store_;
+    std::unique_ptr<kernel::Dataplane> plane_;
+    Running running_;
+    AccessRules access_;
+    Rates rates_;
+    ConfigStatus config_status_;
+    std::map<std::string, std::filesystem::file_time_type> config_times_;  // of the files last read
+    std::map<std::string, ServiceSockets> socket_counts_;  // as of the last tick or change
+    std::map<std::string, std::int64_t> troubled_;         // service -> since when
+    std::map<std::string, std::string> last_health_;  // service -> message, to log changes only
+    std::int64_t started_ = 0;
+};
+
+}  // namespace sluice
