@@ -158,7 +158,8 @@ const char* verb(const std::string& effect) {
 std::string kernel_text(const Json& e) {
     const Json& kernel = field(e, "kernel");
     const auto program = number_of(kernel, "program_id");
-    std::string text = program ? "program " + std::to_string(*program) : "the program";
+    std::string text =
+        program && *program > 0 ? "program " + std::to_string(*program) : "the program";
     const std::string verdict = text_of(kernel, "verdict");
     if (verdict.empty()) return "";
     text += " " + std::string(verb(verdict));

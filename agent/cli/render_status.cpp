@@ -175,7 +175,8 @@ bool worse(const Json* a, const Json* b) {
 
 std::vector<Cell> service_row(const Json& service) {
     static constexpr Paint paints[] = {Paint::bad, Paint::warn, Paint::dim, Paint::none};
-    const std::string detail = text_of(service, "detail");
+    // What is wrong, in a few words: "no udp ipv6".
+    const std::string detail = severity(service) == 3 ? "" : text_of(service, "brief");
     return {{text_of(service, "name")},
             {grouped(count_of(service, "bindings"))},
             {grouped(count_of(service, "sockets"))},

@@ -20,7 +20,7 @@ Json service(const char* name, const char* state, int bindings, int sockets, Jso
 
 Json degraded_status() {
     Json dns = service("dns", "degraded", 4, 2, 410.2, 118.0);
-    dns["detail"] = "no udp ipv6";
+    dns["brief"] = "no udp ipv6";
     return {{"version", "1.0.0"},
             {"state", "degraded"},
             {"since", now - 12 * 86400},
