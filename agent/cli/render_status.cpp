@@ -186,14 +186,19 @@ std::vector<Cell> service_row(const Json& service) {
             {detail.empty() ? text_of(service, "state") : detail, paints[severity(service)]}};
 }
 
-// The bindings that go to no service have a row of their own, when there are any.
-void verdict_row(Table& table, const Json& status, const char* key, const char* name) {
-    const Json& row = field(field(status, "counters"), key);
-    const std::int64_t bindings = count_of(row, "bindings");
-    if (bindings == 0) return;
-    const std::string rate = rate_text(row, "lookups_per_second");
-    const bool refuses = std::string_view(key) == "reject";
-    table.row({{name}, {grouped(bindings)}, {"-"}, {rate}, {refuses ? rate : "-"}, {"-"}, {"-"}});
+// The bindings that go to no service have rows of their own, when there are any.
+void verdict_rows(Table& table, const Json& status) {
+    for (const Json& row : list_of(status, "verdicts")) {
+        const std::int64_t bindings = count_of(row, "bindings");
+        if (bindings == 0) continue;
+        table.row({{text_of(row, "name")},
+                   {grouped(bindings)},
+                   {"-"},
+                   {rate_text(row, "lookups_per_second")},
+                   {rate_text(row, "refused_per_second")},
+                   {"-"},
+                   {"-"}});
+    }
 }
 
 void rest(Lines& lines, const std::vector<const Json*>& services) {
@@ -220,10 +225,7 @@ void services(Lines& lines, const Json& status, const std::string& wanted, const
                  {"STATE"}});
     for (std::size_t at = 0; at < std::min(all.size(), shown_services); ++at)
         table.row(service_row(*all[at]));
-    if (wanted.empty()) {
-        verdict_row(table, status, "reject", "(reject)");
-        verdict_row(table, status, "pass", "(pass)");
-    }
+    if (wanted.empty()) verdict_rows(table, status);
     if (table.empty()) return;
     lines.emplace_back();
     const Lines rows = table.lines(look);

@@ -48,7 +48,11 @@ Json degraded_status() {
             {"owners", {{"config", 12476}, {"runtime", 4}}},
             {"sockets", 38},
             {"socket_states", {{"serving", 36}, {"failing", 1}, {"parked", 1}}},
-            {"counters", {{"reject", {{"bindings", 4}, {"lookups_per_second", 57.0}}}}},
+            {"verdicts",
+             {{{"name", "(reject)"},
+               {"bindings", 4},
+               {"lookups_per_second", 57.0},
+               {"refused_per_second", 57.0}}}},
             {"services",
              {service("games", "ok", 20, 4, 3.0, 0.0), service("cdn", "ok", 4211, 16, 8214.0, 0.0),
               dns, service("idle", "ok", 1, 1, nullptr, nullptr)}}};
