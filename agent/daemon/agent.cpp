@@ -374,7 +374,7 @@ Result<> Agent::check_ports(const std::string& service, const std::vector<kernel
 }
 
 Result<Registered> Agent::register_sockets(const std::string& service,
-                                           std::span<const Fd> descriptors, RegisterMode mode,
+                                           std::span<const int> descriptors, RegisterMode mode,
                                            const Author& by, std::int32_t owner) {
     if (!running_.generation.services.contains(service))
         return fail(Error(Failure::invalid, "there is no service '" + service + "'")
@@ -382,16 +382,16 @@ Result<Registered> Agent::register_sockets(const std::string& service,
     if (descriptors.empty()) return fail(Failure::invalid, "no sockets were passed");
     Registered result;
     std::vector<kernel::NewSocket> fresh;
-    const auto cookie = netns_cookie();
+    const std::uint64_t netns_cookie = own_netns_cookie();
     const std::int32_t pid = owner != 0 ? owner : by.pid;
     const std::string command = owner != 0 ? command_of(owner).value_or("") : by.command;
-    for (const Fd& descriptor : descriptors) {
-        auto facts = socket_facts(descriptor.get());
+    for (const int descriptor : descriptors) {
+        auto facts = socket_facts(descriptor);
         if (!facts) return pass_on(facts, "look at the socket");
-        auto admitted = admit(*facts, cookie ? *cookie : 0);
+        auto admitted = admit(*facts, netns_cookie);
         if (!admitted) return pass_on(admitted);
         for (Warning& warning : admitted->warnings) result.warnings.push_back(std::move(warning));
-        fresh.push_back({descriptor.get(), admitted->cookie, admitted->protocol,
+        fresh.push_back({descriptor, admitted->cookie, admitted->protocol,
                          admitted->family == SocketFamily::ipv4 ? Family::ipv4 : Family::ipv6,
                          admitted->family == SocketFamily::dual, admitted->local, pid, command});
     }

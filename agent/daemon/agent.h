@@ -73,9 +73,9 @@ class Agent {
 
     // One registration: all of the descriptors or none. They are the caller's, who closes them at
     // once. `owner`: the process whose sockets they are, 0 for the author.
-    Result<Registered> register_sockets(const std::string& service, std::span<const Fd> descriptors,
-                                        RegisterMode mode, const Author& by,
-                                        std::int32_t owner = 0);
+    Result<Registered> register_sockets(const std::string& service,
+                                        std::span<const int> descriptors, RegisterMode mode,
+                                        const Author& by, std::int32_t owner = 0);
     // All sockets of the service, or the one with this cookie.
     Result<std::size_t> unregister(const std::string& service, std::optional<std::uint64_t> cookie,
                                    const Author& by);

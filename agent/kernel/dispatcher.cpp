@@ -4,12 +4,12 @@
 #include <array>
 #include <cstdio>
 #include <fcntl.h>
-#include <filesystem>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include <bpf/bpf.h>
+
+#include "sys/socket_facts.h"
 
 namespace sluice::kernel {
 namespace {
@@ -23,16 +23,6 @@ Result<> check_kernel() {
         return fail(Failure::failed, std::string("Linux ") + name.release +
                                          " is too old: sluice needs 5.10 or newer");
     return {};
-}
-
-// SO_NETNS_COOKIE of the calling thread's namespace; 0 where the kernel has none (before 5.14).
-std::uint64_t own_netns_cookie() {
-    constexpr int so_netns_cookie = 71;
-    const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    std::uint64_t cookie = 0;
-    socklen_t size = sizeof cookie;
-    if (::getsockopt(socket.get(), SOL_SOCKET, so_netns_cookie, &cookie, &size) != 0) return 0;
-    return cookie;
 }
 
 Result<Fd> own_netns() {

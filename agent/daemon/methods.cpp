@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/methods.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "daemon/status.h"
+#include "sys/process.h"
+
+namespace sluice {
+namespace {
+
+// Missing and null are the same: the types were checked against the interface.
+template <class T>
+std::optional<T> optional_of(const Json& parameters, const char* key) {
+    const auto at = parameters.find(key);
+    if (at == parameters.end() || at->is_null()) return std::nullopt;
+    return at->get<T>();
+}
+
+bool flag(const Json& parameters, const char* key) {
+    return optional_of<bool>(parameters, key).value_or(false);
+}
+
+Result<Match> parse_match(const Json& item) {
+    Match match;
+    auto protocol = parse_protocol(item.at("protocol").get<std::string>());
+    if (!protocol) return pass_on(protocol);
+    auto prefix = Prefix::parse(item.at("prefix").get<std::string>());
+    if (!prefix) return pass_on(prefix);
+    auto ports = Ports::parse(item.at("port").get<std::string>());
+    if (!ports) return pass_on(ports);
+    return Match{*protocol, *prefix, *ports};
+}
+
+Result<std::vector<Match>> parse_matches(const Json& parameters) {
+    std::vector<Match> matches;
+    for (const Json& item : parameters.at("matches")) {
+        auto match = parse_match(item);
+        if (!match) return pass_on(match);
+        if (std::ranges::find(matches, *match) == matches.end()) matches.push_back(*match);
+    }
+    if (matches.empty()) return fail(Failure::invalid, "no bindings were named");
+    return matches;
+}
+
+Result<std::uint16_t> parse_port_number(std::int64_t port) {
+    if (port < 1 || port > 65535)
+        return fail(Failure::invalid,
+                    std::to_string(port) + " is not a port: a number from 1 to 65535");
+    return static_cast<std::uint16_t>(port);
+}
+
+Result<std::uint64_t> parse_cookie(const std::string& text) {
+    std::uint64_t cookie = 0;
+    constexpr std::string_view prefix = "sk:";  // as `ss -e` writes it
+    const std::string_view digits =
+        text.starts_with(prefix) ? std::string_view(text).substr(prefix.size()) : text;
+    const auto [end, problem] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), cookie, 16);
+    if (problem != std::errc{} || end != digits.data() + digits.size() || cookie == 0)
+        return fail(Failure::invalid, "'" + text +
+                                          "' is not a socket's cookie: hexadecimal, as `ss -e` "
+                                          "prints it");
+    return cookie;
+}
+
+Result<BindingFilter> parse_filter(const Json& parameters) {
+    BindingFilter filter;
+    filter.service = optional_of<std::string>(parameters, "service");
+    if (const auto text = optional_of<std::string>(parameters, "protocol")) {
+        auto protocol = parse_protocol(*text);
+        if (!protocol) return pass_on(protocol);
+        filter.protocol = *protocol;
+    }
+    if (const auto text = optional_of<std::string>(parameters, "covering")) {
+        auto address = Address::parse(*text);
+        if (!address) return pass_on(address);
+        filter.covering = *address;
+    }
+    if (const auto text = optional_of<std::string>(parameters, "within")) {
+        auto prefix = Prefix::parse(*text);
+        if (!prefix) return pass_on(prefix);
+        filter.within = *prefix;
+    }
+    if (const auto number = optional_of<std::int64_t>(parameters, "port")) {
+        auto port = parse_port_number(*number);
+        if (!port) return pass_on(port);
+        filter.port = *port;
+    }
+    if (const auto text = optional_of<std::string>(parameters, "owner")) {
+        if (*text != "config" && *text != "runtime")
+            return fail(Failure::invalid, "unknown owner '" + *text + "': config or runtime");
+        filter.owner = *text == "config" ? Owner::config : Owner::runtime;
+    }
+    return filter;
+}
+
+Result<Question> parse_question(const Json& parameters) {
+    Question question;
+    auto protocol = parse_protocol(parameters.at("protocol").get<std::string>());
+    if (!protocol) return pass_on(protocol);
+    auto address = Address::parse(parameters.at("address").get<std::string>());
+    if (!address) return pass_on(address);
+    auto port = parse_port_number(parameters.at("port").get<std::int64_t>());
+    if (!port) return pass_on(port);
+    question.protocol = *protocol;
+    question.to = {*address, *port};
+    const auto from = optional_of<std::string>(parameters, "from");
+    if (!from) return question;
+    auto endpoint = Endpoint::parse(*from);
+    if (!endpoint) return pass_on(endpoint);
+    if (endpoint->address.family != address->family)
+        return fail(Failure::invalid, "'" + *from + "' is not of the address's family");
+    question.from = *endpoint;
+    return question;
+}
+
+Result<Target> parse_target(const Json& parameters) {
+    const auto service = optional_of<std::string>(parameters, "service");
+    const bool reject = flag(parameters, "reject"), pass = flag(parameters, "pass");
+    if ((service ? 1 : 0) + (reject ? 1 : 0) + (pass ? 1 : 0) != 1)
+        return fail(Failure::invalid, "a binding has exactly one of a service, reject and pass");
+    if (!service) return reject ? Target::reject() : Target::pass();
+    auto name = parse_service_name(*service);
+    if (!name) return pass_on(name);
+    return Target::service(std::move(*name));
+}
+
+// Descriptors by index, each once: `sockets` names some of those that came with the call.
+Result<std::vector<int>> pick(std::span<const Fd> descriptors, const Json& indexes) {
+    std::vector<int> picked;
+    for (const Json& item : indexes) {
+        const auto index = item.get<std::int64_t>();
+        if (index < 0 || static_cast<std::size_t>(index) >= descriptors.size())
+            return fail(Failure::invalid, "no descriptor " + std::to_string(index) +
+                                              " came with the call, only " +
+                                              std::to_string(descriptors.size()));
+        picked.push_back(descriptors[static_cast<std::size_t>(index)].get());
+    }
+    return picked;
+}
+
+}  // namespace
+
+Author author_of(const Peer& peer) {
+    return {peer.uid, login_uid_of(peer.pid), peer.pid, command_of(peer.pid).value_or("")};
+}
+
+Result<Json> Methods::call(std::string_view method, const Json& parameters,
+                           std::span<const Fd> descriptors, const Peer& peer) {
+    const AccessRules& rules = agent_->access();
+    const bool reads = method == "Status" || method == "Bindings" || method == "Services" ||
+                       method == "Sockets" || method == "Config" || method == "Explain" ||
+                       (method == "Detach" && flag(parameters, "dry_run"));
+    const bool registers = method == "Register" || method == "Unregister";
+    const Action action = reads ? Action::read : (registers ? Action::register_ : Action::change);
+    const std::string service = registers ? parameters.at("service").get<std::string>() : "";
+    if (auto ok = authorize(rules, peer, action, service); !ok) return pass_on(ok);
+
+    if (method == "Status") return status(parameters);
+    if (method == "Bindings") return bindings(parameters);
+    if (method == "Services") return services();
+    if (method == "Sockets") return sockets(parameters);
+    if (method == "Config") return config();
+    if (method == "Explain") return explain(parameters);
+    if (method == "Bind") return bind(parameters, peer);
+    if (method == "Unbind") return unbind(parameters, peer);
+    if (method == "Reload") return reload(peer);
+    if (method == "Register") return register_sockets(parameters, descriptors, peer);
+    if (method == "Unregister") return unregister(parameters, peer);
+    if (method == "Detach") return detach(parameters, peer);
+    if (method == "Attach") return attach(peer);
+    return fail(Failure::failed,
+                "method " + std::string(method) + " is in the interface, but not built");
+}
+
+Result<Json> Methods::status(const Json& parameters) {
+    return status_json(*agent_, optional_of<std::string>(parameters, "service"));
+}
+
+Result<Json> Methods::bindings(const Json& parameters) {
+    auto filter = parse_filter(parameters);
+    if (!filter) return pass_on(filter);
+    if (filter->service && !agent_->service_names().contains(*filter->service))
+        return fail(Failure::invalid, "there is no service '" + *filter->service + "'");
+    const Running& running = agent_->running();
+    return Json{
+        {"bindings", bindings_json(running.table.effective, running.table.shadowed, *filter)},
+        {"total", running.table.effective.size()}};
+}
+
+Result<Json> Methods::services() { return Json{{"services", services_json(*agent_)}}; }
+
+Result<Json> Methods::sockets(const Json& parameters) {
+    auto list = sockets_json(*agent_, optional_of<std::string>(parameters, "service"));
+    if (!list) return pass_on(list);
+    return Json{{"sockets", std::move(*list)}};
+}
+
+Result<Json> Methods::config() {
+    const Generation& generation = agent_->running().generation;
+    Config config;
+    config.services = generation.services;
+    config.bindings = generation.config;
+    config.admins = generation.admins;
+    config.guards = generation.guards;
+    return Json{{"yaml", to_yaml(config)}, {"generation", generation.number}};
+}
+
+Result<Json> Methods::explain(const Json& parameters) {
+    auto question = parse_question(parameters);
+    if (!question) return pass_on(question);
+    return agent_->explain(*question);
+}
+
+Json Methods::changed(const Plan& plan) const {
+    Json reply = plan_json(plan);
+    reply["generation"] = agent_->running().generation.number;
+    return reply;
+}
+
+Result<Json> Methods::bind(const Json& parameters, const Peer& peer) {
+    BindRequest request;
+    auto target = parse_target(parameters);
+    if (!target) return pass_on(target);
+    auto matches = parse_matches(parameters);
+    if (!matches) return pass_on(matches);
+    request.target = std::move(*target);
+    request.matches = std::move(*matches);
+    request.override_config = flag(parameters, "override");
+    request.note = optional_of<std::string>(parameters, "note").value_or("");
+    auto plan = agent_->bind(request, author_of(peer));
+    if (!plan) return pass_on(plan);
+    return changed(*plan);
+}
+
+Result<Json> Methods::unbind(const Json& parameters, const Peer& peer) {
+    auto matches = parse_matches(parameters);
+    if (!matches) return pass_on(matches);
+    auto plan = agent_->unbind(*matches, author_of(peer));
+    if (!plan) return pass_on(plan);
+    return changed(*plan);
+}
+
+Result<Json> Methods::reload(const Peer& peer) {
+    auto plan = agent_->reload(author_of(peer), "reload");
+    if (!plan) return pass_on(plan);
+    return changed(*plan);
+}
+
+Result<Json> Methods::register_sockets(const Json& parameters, std::span<const Fd> descriptors,
+                                       const Peer& peer) {
+    const auto service = parameters.at("service").get<std::string>();
+    const auto mode = parameters.at("mode").get<std::string>();
+    if (mode != "add" && mode != "replace")
+        return fail(Failure::invalid, "unknown mode '" + mode + "': add or replace");
+    auto picked = pick(descriptors, parameters.at("sockets"));
+    if (!picked) return pass_on(picked);
+    const auto owner =
+        static_cast<std::int32_t>(optional_of<std::int64_t>(parameters, "pid").value_or(0));
+    auto done = agent_->register_sockets(
+        service, *picked, mode == "replace" ? RegisterMode::replace : RegisterMode::add,
+        author_of(peer), owner);
+    if (!done) return pass_on(done);
+    Json sockets = Json::array();
+    for (const RegisteredSocket& socket : done->sockets)
+        sockets.push_back(socket_json(socket, "serving"));
+    return Json{{"service", service},
+                {"added", done->added},
+                {"present", done->present},
+                {"sockets", std::move(sockets)},
+                {"warnings", warnings_json(done->warnings)}};
+}
+
+Result<Json> Methods::unregister(const Json& parameters, const Peer& peer) {
+    const auto service = parameters.at("service").get<std::string>();
+    std::optional<std::uint64_t> cookie;
+    if (const auto text = optional_of<std::string>(parameters, "cookie")) {
+        auto parsed = parse_cookie(*text);
+        if (!parsed) return pass_on(parsed);
+        cookie = *parsed;
+    }
+    auto removed = agent_->unregister(service, cookie, author_of(peer));
+    if (!removed) return pass_on(removed);
+    return Json{{"service", service}, {"removed", *removed}};
+}
+
+Result<Json> Methods::detach(const Json& parameters, const Peer& peer) {
+    Json services = detach_json(*agent_);
+    if (flag(parameters, "dry_run"))
+        return Json{{"changed", agent_->plane().dispatcher().attached()},
+                    {"services", std::move(services)}};
+    auto changed = agent_->detach(author_of(peer));
+    if (!changed) return pass_on(changed);
+    return Json{{"changed", *changed}, {"services", std::move(services)}};
+}
+
+Result<Json> Methods::attach(const Peer& peer) {
+    auto changed = agent_->attach(author_of(peer));
+    if (!changed) return pass_on(changed);
+    return Json{{"changed", *changed}};
+}
+
+}  // namespace sluice

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The methods of internal.sluice.Agent: parameters in, who asks judged, the agent called, a reply
+// out.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "core/access.h"
+#include "core/views.h"
+#include "daemon/agent.h"
+#include "sys/fd.h"
+
+namespace sluice {
+
+class Methods {
+  public:
+    explicit Methods(Agent& agent) : agent_(&agent) {}
+
+    // `method` without the interface's name; `parameters` are of the types the interface file says.
+    Result<Json> call(std::string_view method, const Json& parameters,
+                      std::span<const Fd> descriptors, const Peer& peer);
+
+  private:
+    Result<Json> status(const Json& parameters);
+    Result<Json> bindings(const Json& parameters);
+    Result<Json> services();
+    Result<Json> sockets(const Json& parameters);
+    Result<Json> config();
+    Result<Json> explain(const Json& parameters);
+    Result<Json> bind(const Json& parameters, const Peer& peer);
+    Result<Json> unbind(const Json& parameters, const Peer& peer);
+    Result<Json> reload(const Peer& peer);
+    Result<Json> register_sockets(const Json& parameters, std::span<const Fd> descriptors,
+                                  const Peer& peer);
+    Result<Json> unregister(const Json& parameters, const Peer& peer);
+    Result<Json> detach(const Json& parameters, const Peer& peer);
+    Result<Json> attach(const Peer& peer);
+    Json changed(const Plan& plan) const;
+
+    Agent* agent_;
+};
+
+// Who a change is remembered by.
+Author author_of(const Peer& peer);
+
+}  // namespace sluice

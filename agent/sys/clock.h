@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The time, for records and for people; nothing that must not jump uses it.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice {
+
+std::int64_t unix_time();       // seconds since 1970-01-01 UTC
+std::int64_t uptime_seconds();  // since boot, suspended time included
+
+}  // namespace sluice

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Other processes: names, owners, and their descriptors by pidfd_getfd(2).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "core/result.h"
+#include "sys/fd.h"
+
+namespace sluice {
+
+std::optional<std::string> command_of(std::int32_t pid);  // /proc/PID/comm
+std::int64_t login_uid_of(std::int32_t pid);              // /proc/PID/loginuid; -1: none
+std::optional<std::string> cgroup_of(std::int32_t pid);   // the systemd line of /proc/PID/cgroup
+
+// Takes duplicates of the sockets that a process holds: all that match any of the triples. Every
+// triple must match at least one. With the caller's rights: root, or CAP_SYS_PTRACE and
+// CAP_DAC_READ_SEARCH. `tcp 0.0.0.0 443` and `tcp :: 443` are different kinds. Errors say what the
+// process does listen on.
+Result<std::vector<Fd>> take_sockets(std::int32_t pid, const std::vector<ListenTriple>& wanted);
+
+}  // namespace sluice

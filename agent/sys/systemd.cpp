@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/systemd.h"
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <memory>
+
+#include <systemd/sd-daemon.h>
+
+namespace sluice {
+
+Result<std::vector<NamedFd>> passed_descriptors() {
+    char** names = nullptr;
+    const int count = sd_listen_fds_with_names(1, &names);
+    if (count < 0) return fail_errno(-count, "take the descriptors that were passed");
+    std::vector<NamedFd> passed;
+    for (int i = 0; i < count; ++i) {
+        const std::unique_ptr<char, decltype(&std::free)> name(names[i], &std::free);
+        Fd fd(SD_LISTEN_FDS_START + i);
+        ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+        passed.push_back({name.get(), std::move(fd)});
+    }
+    std::free(names);  // NOLINT: sd_listen_fds_with_names(3) allocates
+    return passed;
+}
+
+void notify(const std::string& state) { sd_notify(0, state.c_str()); }
+
+}  // namespace sluice
