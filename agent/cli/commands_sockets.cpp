@@ -20,17 +20,19 @@ bool is_protocol(const std::string& word) { return parse_protocol(word).has_valu
 struct Offer {
     std::map<std::string, std::vector<int>> by_service;
     std::vector<Fd> owned;
+    std::int32_t pid = 0;  // whose they are, when they were taken; 0: the caller's
 };
 
 Result<Json> register_one(Session& session, const std::string& service, const std::vector<int>& fds,
-                          bool replace) {
+                          std::int32_t pid, bool replace) {
     auto agent = session.agent();
     if (!agent) return pass_on(agent);
     Json indices = Json::array();
     for (std::size_t at = 0; at < fds.size(); ++at) indices.push_back(at);
-    const Json parameters = {{"service", service},
-                             {"sockets", std::move(indices)},
-                             {"mode", replace ? "replace" : "add"}};
+    Json parameters = {{"service", service},
+                       {"sockets", std::move(indices)},
+                       {"mode", replace ? "replace" : "add"}};
+    if (pid != 0) parameters["pid"] = pid;
     return (*agent)->call("Register", parameters, fds);
 }
 
@@ -53,6 +55,7 @@ Result<Offer> offer_taken(Session& session, const Arguments& a, const std::strin
     Offer offer;
     for (const Fd& fd : *taken) offer.by_service[service].push_back(fd.get());
     offer.owned = std::move(*taken);
+    offer.pid = *pid;
     return offer;
 }
 
@@ -108,7 +111,7 @@ Result<int> enlist(Session& session, const Arguments& a) {
     Json registered = Json::array();
     Lines lines;
     for (const auto& [service, fds] : offer->by_service) {
-        auto reply = register_one(session, service, fds, a.replace);
+        auto reply = register_one(session, service, fds, offer->pid, a.replace);
         if (!reply) {
             session.print(session.json() ? Lines{} : lines);  // what was done before, stays done
             return pass_on(reply);

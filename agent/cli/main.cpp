@@ -45,7 +45,7 @@ World world() {
     world.connect = connect;
     world.pins = {offline_status, offline_bindings, offline_explain};
     world.check = check;
-    world.passed = passed_sockets;
+    world.passed = passed_descriptors;
     world.take = take_sockets;
     return world;
 }

@@ -16,14 +16,9 @@
 #include "core/config.h"
 #include "core/result.h"
 #include "sys/fd.h"
+#include "sys/systemd.h"
 
 namespace sluice::cli {
-
-// A descriptor that systemd passed, under its FileDescriptorName.
-struct NamedFd {
-    std::string name;
-    Fd fd;
-};
 
 // What works with the agent dead (cli/offline.h).
 struct Pins {

@@ -95,7 +95,8 @@ struct CheckedConfig {
     bool valid() const { return config.has_value(); }
 };
 
-// The one door to the file system, so that parsing stays pure; agent/sys implements it, and tests do.
+// The one door to the file system, so that parsing stays pure; agent/sys implements it, and tests
+// do.
 class ConfigFiles {
   public:
     virtual ~ConfigFiles() = default;
@@ -108,8 +109,8 @@ class ConfigFiles {
 // Reads `path` and everything it includes. Never throws, whatever the text is.
 CheckedConfig check_config(ConfigFiles& files, const std::string& path);
 
-// The config as a file that check_config() accepts and finds equal: `sluicectl config`. One file: what
-// was included or listed is written out.
+// The config as a file that check_config() accepts and finds equal: `sluicectl config`. One file:
+// what was included or listed is written out.
 std::string to_yaml(const Config& config);
 
 // One Error for people: the first problem, with all places. For the log and for `reload`.

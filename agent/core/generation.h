@@ -22,8 +22,8 @@ struct Author {
 };
 
 struct Generation {
-    std::uint64_t number = 0;  // 0: nothing was ever accepted
-    std::int64_t time = 0;     // seconds since 1970
+    std::uint64_t number = 0;     // 0: nothing was ever accepted
+    std::int64_t time = 0;        // seconds since 1970
     Owner owner = Owner::config;  // whose bindings the change concerned
     std::string cause;            // "start", "reload", "bind", "unbind", …
     std::string note;
@@ -35,14 +35,14 @@ struct Generation {
     Bindings config;   // owned by config; some may wait behind runtime ones
     Bindings runtime;  // owned by runtime
 
-    std::string config_path;          // the file it was made from; empty if none was ever read
-    std::size_t config_files = 0;     // how many files it and its includes were
+    std::string config_path;           // the file it was made from; empty if none was ever read
+    std::size_t config_files = 0;      // how many files it and its includes were
     std::uint64_t config_content = 0;  // Config::content of that; 0 if none
 };
 
-// The stored form: a first line `sluice-generation 1 CRC32 BYTES` (CRC-32 of ISO-HDLC as zlib has it,
-// in 8 hex digits, over the BYTES that follow), then one line of JSON with everything but bindings, then
-// one line a binding. Versioned; readers refuse versions they do not know.
+// The stored form: a first line `sluice-generation 1 CRC32 BYTES` (CRC-32 of ISO-HDLC as zlib has
+// it, in 8 hex digits, over the BYTES that follow), then one line of JSON with everything but
+// bindings, then one line a binding. Versioned; readers refuse versions they do not know.
 std::string serialize(const Generation& generation);
 // Refuses anything damaged, truncated or of another version, with the reason. Never throws.
 Result<Generation> parse_generation(std::string_view text);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a change would do, as product terms: added, moved and removed bindings, and whose traffic it is.
+// What a change would do, as product terms: added, moved and removed bindings, and whose traffic it
+// is.
 #pragma once
 
 #include <string>
@@ -13,8 +14,8 @@ namespace sluice {
 
 struct Change {
     Binding binding;  // added and moved: as it will be; removed: as it was
-    Target other;     // added: what it takes the traffic from; moved: who had it; removed: who gets it.
-                      // Target::pass() stands for "the kernel's ordinary lookup" too.
+    Target other;     // added: what it takes the traffic from; moved: who had it; removed: who gets
+                      // it. Target::pass() stands for "the kernel's ordinary lookup" too.
     bool operator==(const Change& o) const {
         return binding.same_meaning(o.binding) && other == o.other;
     }
@@ -39,11 +40,12 @@ struct Warning {
 };
 
 struct Plan {
-    std::uint64_t base = 0;  // the generation it was made against
+    std::uint64_t base = 0;                     // the generation it was made against
     std::vector<Change> added, moved, removed;  // in the order of tables
     std::vector<ServiceChange> services;
     std::vector<Warning> warnings;
-    bool other_changes = false;  // admins, guards or owners differ though no binding or service does
+    bool other_changes =
+        false;  // admins, guards or owners differ though no binding or service does
     bool changes() const {
         return !added.empty() || !moved.empty() || !removed.empty() || !services.empty() ||
                other_changes;

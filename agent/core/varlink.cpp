@@ -149,8 +149,8 @@ Error service_failure(std::string_view name, const Json& parameters) {
                                           in_quotes(text_of(parameters, "interface")))
             .hint("is another program, or an older sluiced, behind this socket?");
     if (name == "MethodNotFound" || name == "MethodNotImplemented")
-        return Error(Failure::failed,
-                     "the agent does not know the method " + in_quotes(text_of(parameters, "method")))
+        return Error(Failure::failed, "the agent does not know the method " +
+                                          in_quotes(text_of(parameters, "method")))
             .hint("is sluiced older than this program?");
     if (name == "ExpectedMore")
         return {Failure::failed, "the agent answers this method in parts only"};

@@ -29,15 +29,6 @@ std::string count_words(const Plan& plan) {
            " moved, " + std::to_string(plan.removed.size()) + " removed";
 }
 
-Config config_of(const Generation& generation) {
-    Config config;
-    config.services = generation.services;
-    config.bindings = generation.config;
-    config.admins = generation.admins;
-    config.guards = generation.guards;
-    return config;
-}
-
 // A runtime binding that the config now says too is the config's; one that it contradicts stays,
 // and the config's waits behind it.
 std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& config,
