@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/generation.h"
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <optional>
+#include <unordered_map>
+#include <zlib.h>
+
+#include <nlohmann/json.hpp>
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::string_view magic = "sluice-generation 1 ";
+constexpr std::size_t fields_of_a_binding = 9;
+
+std::uint32_t checksum(std::string_view text) {
+    uLong sum = crc32_z(0, nullptr, 0);
+    sum = crc32_z(sum, reinterpret_cast<const Bytef*>(text.data()), text.size());
+    return static_cast<std::uint32_t>(sum);
+}
+
+// ---- the header: one line of JSON --------------------------------------------------------------
+
+Json service_json(const ServiceConfig& service) {
+    Json sockets = Json::array();
+    for (const FollowRule& rule : service.sockets) {
+        Json listen = Json::array();
+        for (const ListenTriple& triple : rule.listen)
+            listen.push_back({to_string(triple.protocol), to_string(triple.address), triple.port});
+        sockets.push_back({{"unit", rule.unit}, {"listen", std::move(listen)}});
+    }
+    return {{"description", service.description},
+            {"unavailable", static_cast<int>(service.unavailable.kind)},
+            {"fallback", service.unavailable.fallback},
+            {"users", service.registration.users},
+            {"groups", service.registration.groups},
+            {"units", service.registration.units},
+            {"mixed_ports", service.mixed_ports},
+            {"sockets", std::move(sockets)}};
+}
+
+Json guards_json(const Guards& guards) {
+    Json prefixes = Json::array(), addresses = Json::array();
+    for (const Prefix& prefix : guards.protected_prefixes) prefixes.push_back(to_string(prefix));
+    for (const Address& address : guards.host_addresses) addresses.push_back(to_string(address));
+    return {{"percent", guards.max_removed_percent},     {"at_least", guards.max_removed_at_least},
+            {"protected", std::move(prefixes)},          {"allow_empty", guards.allow_empty},
+            {"refuse_unserved", guards.refuse_unserved}, {"host_addresses", std::move(addresses)}};
+}
+
+Json header_json(const Generation& generation) {
+    Json services = Json::object();
+    for (const auto& [name, service] : generation.services) services[name] = service_json(service);
+    return {{"number", generation.number},
+            {"time", generation.time},
+            {"owner", to_string(generation.owner)},
+            {"cause", generation.cause},
+            {"note", generation.note},
+            {"by",
+             {{"uid", generation.by.uid},
+              {"login_uid", generation.by.login_uid},
+              {"pid", generation.by.pid},
+              {"command", generation.by.command}}},
+            {"services", std::move(services)},
+            {"admins", {{"users", generation.admins.users}, {"groups", generation.admins.groups}}},
+            {"guards", guards_json(generation.guards)},
+            {"config_path", generation.config_path},
+            {"config_files", generation.config_files},
+            {"config_content", generation.config_content}};
+}
+
+template <class T>
+T take(const Result<T>& parsed) {
+    if (!parsed) throw std::invalid_argument(parsed.error().why());
+    return *parsed;
+}
+
+ServiceConfig read_service(const Json& json) {
+    ServiceConfig service;
+    service.description = json.at("description");
+    const int kind = json.at("unavailable");
+    if (kind < 0 || kind > static_cast<int>(Unavailable::Kind::fallback))
+        throw std::invalid_argument("unknown kind of policy");
+    service.unavailable = {static_cast<Unavailable::Kind>(kind), json.at("fallback")};
+    service.registration = {json.at("users"), json.at("groups"), json.at("units")};
+    service.mixed_ports = json.at("mixed_ports");
+    for (const Json& rule : json.at("sockets")) {
+        FollowRule follow{rule.at("unit"), {}};
+        for (const Json& triple : rule.at("listen"))
+            follow.listen.push_back({take(parse_protocol(triple.at(0).get<std::string>())),
+                                     take(Address::parse(triple.at(1).get<std::string>())),
+                                     triple.at(2)});
+        service.sockets.push_back(std::move(follow));
+    }
+    return service;
+}
+
+Guards read_guards(const Json& json) {
+    Guards guards;
+    guards.max_removed_percent = json.at("percent");
+    guards.max_removed_at_least = json.at("at_least");
+    for (const Json& text : json.at("protected"))
+        guards.protected_prefixes.push_back(take(Prefix::parse(text.get<std::string>())));
+    guards.allow_empty = json.at("allow_empty");
+    guards.refuse_unserved = json.at("refuse_unserved");
+    for (const Json& text : json.at("host_addresses"))
+        guards.host_addresses.push_back(take(Address::parse(text.get<std::string>())));
+    return guards;
+}
+
+Owner read_owner(std::string_view text) {
+    if (text != "config" && text != "runtime") throw std::invalid_argument("unknown owner");
+    return text == "config" ? Owner::config : Owner::runtime;
+}
+
+// Throws what nlohmann::json and the parsers above throw.
+Generation read_header(std::string_view text) {
+    const Json json = Json::parse(text);
+    Generation generation;
+    generation.number = json.at("number");
+    generation.time = json.at("time");
+    generation.owner = read_owner(json.at("owner").get<std::string>());
+    generation.cause = json.at("cause");
+    generation.note = json.at("note");
+    const Json& by = json.at("by");
+    generation.by = {by.at("uid"), by.at("login_uid"), by.at("pid"), by.at("command")};
+    for (const auto& [name, service] : json.at("services").items())
+        generation.services[take(parse_service_name(name))] = read_service(service);
+    generation.admins = {json.at("admins").at("users"), json.at("admins").at("groups")};
+    generation.guards = read_guards(json.at("guards"));
+    generation.config_path = json.at("config_path");
+    generation.config_files = json.at("config_files");
+    generation.config_content = json.at("config_content");
+    return generation;
+}
+
+// ---- bindings: one line each, fields between tabs
+// ------------------------------------------------
+
+// protocol prefix ports target owner line since file note; target is a service's name, or * for
+// reject,
+// or ** for pass (no name has either); texts are JSON strings, empty for none.
+void append_binding(std::string& out, const Binding& binding) {
+    out += to_string(binding.match.protocol);
+    out += '\t';
+    out += to_string(binding.match.prefix);
+    out += '\t';
+    out += to_string(binding.match.ports);
+    out += '\t';
+    switch (binding.target.kind) {
+        case Target::Kind::service:
+            out += *binding.target.name;
+            break;
+        case Target::Kind::reject:
+            out += '*';
+            break;
+        case Target::Kind::pass:
+            out += "**";
+            break;
+    }
+    out += binding.owner == Owner::config ? "\tc\t" : "\tr\t";
+    out += std::to_string(binding.line);
+    out += '\t';
+    out += std::to_string(binding.since);
+    for (const SharedText& text : {binding.file, binding.note}) {
+        out += '\t';
+        if (text != nullptr) out += Json(*text).dump(-1, ' ', true, Json::error_handler_t::replace);
+    }
+    out += '\n';
+}
+
+std::optional<std::int64_t> number(std::string_view text) {
+    std::int64_t value = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+// Equal texts are stored once in memory, as the config parser does.
+class Texts {
+  public:
+    SharedText quoted(std::string_view text) {
+        if (text.empty()) return nullptr;
+        return plain(text, [&] { return Json::parse(text).get<std::string>(); });
+    }
+    SharedText name(std::string_view text) {
+        return plain(text, [&] { return std::string(text); });
+    }
+
+  private:
+    template <class Make>
+    SharedText plain(std::string_view key, Make make) {
+        auto& shared = texts_[std::string(key)];
+        if (shared == nullptr) shared = std::make_shared<const std::string>(make());
+        return shared;
+    }
+    std::unordered_map<std::string, SharedText> texts_;
+};
+
+Binding read_binding(std::string_view line, Texts& texts, Texts& names) {
+    std::array<std::string_view, fields_of_a_binding> fields;
+    for (std::string_view& field : fields) {
+        const auto tab = line.find('\t');
+        field = line.substr(0, tab);
+        const bool last = &field == &fields.back();
+        if (last != (tab == std::string_view::npos))
+            throw std::invalid_argument("a binding's fields");
+        if (!last) line.remove_prefix(tab + 1);
+    }
+    Binding binding;
+    binding.match = {take(parse_protocol(fields[0])), take(Prefix::parse(fields[1])),
+                     take(Ports::parse(fields[2]))};
+    if (fields[3] == "*")
+        binding.target = Target::reject();
+    else if (fields[3] == "**")
+        binding.target = Target::pass();
+    else
+        binding.target = Target::service(names.name(take(parse_service_name(fields[3]))));
+    if (fields[4] != "c" && fields[4] != "r") throw std::invalid_argument("unknown owner");
+    binding.owner = fields[4] == "c" ? Owner::config : Owner::runtime;
+    const auto line_number = number(fields[5]), since = number(fields[6]);
+    if (!line_number || !since) throw std::invalid_argument("a binding's numbers");
+    binding.line = static_cast<std::int32_t>(*line_number);
+    binding.since = *since;
+    binding.file = texts.quoted(fields[7]);
+    binding.note = texts.quoted(fields[8]);
+    return binding;
+}
+
+void read_bindings(Generation& generation, std::string_view text) {
+    std::vector<Binding> config, runtime;
+    Texts texts, names;
+    while (!text.empty()) {
+        const auto end = text.find('\n');
+        if (end == std::string_view::npos) throw std::invalid_argument("cut short");
+        Binding binding = read_binding(text.substr(0, end), texts, names);
+        (binding.owner == Owner::config ? config : runtime).push_back(std::move(binding));
+        text.remove_prefix(end + 1);
+    }
+    generation.config = take(Bindings::make(std::move(config)));
+    generation.runtime = take(Bindings::make(std::move(runtime)));
+}
+
+// The body, when the first line is right about it.
+Result<std::string_view> checked_body(std::string_view text) {
+    const auto line_end = text.find('\n');
+    if (!text.starts_with(magic) || line_end == std::string_view::npos)
+        return fail(Failure::failed, "it is no stored generation of a version that is known");
+    const std::string_view body = text.substr(line_end + 1);
+    std::array<char, 64> expected{};
+    std::snprintf(expected.data(), expected.size(), "%08x %zu", checksum(body), body.size());
+    if (text.substr(magic.size(), line_end - magic.size()) != expected.data())
+        return fail(Failure::failed, "it is damaged: its checksum is not that of its content");
+    return body;
+}
+
+}  // namespace
+
+std::string serialize(const Generation& generation) {
+    std::string body =
+        header_json(generation).dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
+    for (const Binding& binding : generation.config) append_binding(body, binding);
+    for (const Binding& binding : generation.runtime) append_binding(body, binding);
+    std::array<char, 64> numbers{};
+    std::snprintf(numbers.data(), numbers.size(), "%08x %zu\n", checksum(body), body.size());
+    return std::string(magic) + numbers.data() + body;
+}
+
+Result<Generation> parse_generation(std::string_view text) {
+    auto body = checked_body(text);
+    if (!body) return pass_on(body);
+    try {
+        const auto line_end = body->find('\n');
+        if (line_end == std::string_view::npos) throw std::invalid_argument("cut short");
+        Generation generation = read_header(body->substr(0, line_end));
+        read_bindings(generation, body->substr(line_end + 1));
+        return generation;
+    } catch (const std::exception& problem) {
+        return fail(Failure::failed, std::string("it makes no sense: ") + problem.what());
+    }
+}
+
+}  // namespace sluice
