@@ -135,8 +135,8 @@ Result<Json> offline_status(const std::string& bpffs_dir) {
 Result<Json> offline_bindings(const std::string& bpffs_dir) {
     auto pins = read_pins(bpffs_dir);
     if (!pins) return pass_on(pins);
-    return Json{{"bindings", bindings_json(pins->bindings, {}, {})},
-                {"total", pins->bindings.size()}};
+    const BindingsView view(pins->bindings, {}, {});
+    return Json{{"bindings", view.part(0, view.size())}, {"total", view.size()}};
 }
 
 Result<Json> offline_explain(const std::string& bpffs_dir, const std::string& protocol,

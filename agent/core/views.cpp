@@ -11,21 +11,6 @@ namespace {
 Json text_or_null(const SharedText& text) { return text ? Json(*text) : Json(nullptr); }
 Json time_or_null(std::int64_t time) { return time == 0 ? Json(nullptr) : Json(time); }
 
-struct Shown {
-    const Binding* binding;
-    bool shadowed;
-};
-
-bool shown_before(const Shown& a, const Shown& b) {
-    const Match &x = a.binding->match, &y = b.binding->match;
-    if (x.prefix.length != y.prefix.length) return x.prefix.length > y.prefix.length;
-    if (auto c = x.prefix <=> y.prefix; c != 0) return c < 0;
-    if (x.ports.width() != y.ports.width()) return x.ports.width() < y.ports.width();
-    if (x.ports.first != y.ports.first) return x.ports.first < y.ports.first;
-    if (x.protocol != y.protocol) return x.protocol > y.protocol;
-    return a.shadowed < b.shadowed;
-}
-
 const char* kind_word(ServiceChange::Kind kind) {
     switch (kind) {
         case ServiceChange::Kind::added:
@@ -142,17 +127,30 @@ bool BindingFilter::matches(const Binding& binding) const {
     return !owner || binding.owner == *owner;
 }
 
-Json bindings_json(const Bindings& effective, const std::vector<Binding>& shadowed,
-                   const BindingFilter& filter) {
-    std::vector<Shown> shown;
+BindingsView::BindingsView(const Bindings& effective, const std::vector<Binding>& shadowed,
+                           const BindingFilter& filter) {
     for (const Binding& binding : effective)
-        if (filter.matches(binding)) shown.push_back({&binding, false});
+        if (filter.matches(binding)) shown_.push_back({&binding, false});
     for (const Binding& binding : shadowed)
-        if (filter.matches(binding)) shown.push_back({&binding, true});
-    std::ranges::sort(shown, shown_before);
+        if (filter.matches(binding)) shown_.push_back({&binding, true});
+    std::ranges::sort(shown_, before);
+}
+
+Json BindingsView::part(std::size_t from, std::size_t count) const {
     Json list = Json::array();
-    for (const Shown& item : shown) list.push_back(binding_json(*item.binding, item.shadowed));
+    for (std::size_t i = from; i < std::min(from + count, shown_.size()); ++i)
+        list.push_back(binding_json(*shown_[i].binding, shown_[i].shadowed));
     return list;
+}
+
+bool BindingsView::before(const Shown& a, const Shown& b) {
+    const Match &x = a.binding->match, &y = b.binding->match;
+    if (x.prefix.length != y.prefix.length) return x.prefix.length > y.prefix.length;
+    if (auto c = x.prefix <=> y.prefix; c != 0) return c < 0;
+    if (x.ports.width() != y.ports.width()) return x.ports.width() < y.ports.width();
+    if (x.ports.first != y.ports.first) return x.ports.first < y.ports.first;
+    if (x.protocol != y.protocol) return x.protocol > y.protocol;
+    return a.shadowed < b.shadowed;
 }
 
 }  // namespace sluice

@@ -38,8 +38,23 @@ struct BindingFilter {
 };
 
 // Running bindings, most specific first, those that wait behind a runtime one after the one they
-// wait for.
-Json bindings_json(const Bindings& effective, const std::vector<Binding>& shadowed,
-                   const BindingFilter& filter);
+// wait for. Made into JSON in parts, because a million of them at once would take a gigabyte. The
+// tables must outlive it.
+class BindingsView {
+  public:
+    BindingsView(const Bindings& effective, const std::vector<Binding>& shadowed,
+                 const BindingFilter& filter);
+    std::size_t size() const { return shown_.size(); }
+    // Elements from .. from+count-1, or as far as there are any.
+    Json part(std::size_t from, std::size_t count) const;
+
+  private:
+    struct Shown {
+        const Binding* binding;
+        bool shadowed;
+    };
+    static bool before(const Shown& a, const Shown& b);
+    std::vector<Shown> shown_;
+};
 
 }  // namespace sluice

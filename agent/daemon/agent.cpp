@@ -138,8 +138,8 @@ Result<> Agent::make_current(Generation generation) {
     auto table = overlay(generation.config, generation.runtime);
     if (!table) return pass_on(table);
     access_ = AccessRules{generation.admins, generation.services};
-    running_ = {std::move(generation), std::move(*table), {}};
-    running_.use = count_use(running_.table.effective);
+    running_ = {std::move(generation), std::make_shared<const Overlay>(std::move(*table)), {}};
+    running_.use = count_use(running_.table->effective);
     note_health();
     return {};
 }
@@ -159,7 +159,7 @@ Generation Agent::next(const Author& by, std::string cause, Owner owner) const {
 Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
     auto table = overlay(next.config, next.runtime);
     if (!table) return pass_on(table);
-    Plan plan = make_plan(running_.generation, running_.table.effective, next, table->effective);
+    Plan plan = make_plan(running_.generation, running_.table->effective, next, table->effective);
     plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
     if (!plan.changes()) {
         // The same answers, perhaps from other lines of other files.
@@ -176,7 +176,7 @@ Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
     }
     if (auto ok = store_.save(next); !ok) return pass_on(ok, "store the new generation");
     auto stats = plane_->apply(
-        {next.number, next.time, &running_.table.effective, &table->effective, &next.services});
+        {next.number, next.time, &running_.table->effective, &table->effective, &next.services});
     if (!stats) return pass_on(stats);
     if (auto ok = store_.set_current(next.number); !ok)
         spdlog::error("generation {} answers, but after a reboot an older one would: {}",
@@ -438,7 +438,7 @@ Result<bool> Agent::attach(const Author& by) {
 
 Result<Json> Agent::explain(const Question& question) const {
     World world;
-    world.bindings = &running_.table.effective;
+    world.bindings = &running_.table->effective;
     for (const auto& [name, service] : running_.generation.services)
         world.policies[name] = service.unavailable;
     world.generation = running_.generation.number;

@@ -32,7 +32,8 @@ namespace sluice {
 // What answers now, and what is known about it.
 struct Running {
     Generation generation;
-    Overlay table;
+    std::shared_ptr<const Overlay> table =
+        std::make_shared<const Overlay>();  // shared with long answers
     TableUse use;
 };
 

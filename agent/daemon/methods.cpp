@@ -11,6 +11,9 @@
 namespace sluice {
 namespace {
 
+constexpr std::size_t bindings_in_a_part = 500;
+constexpr std::size_t most_in_one_reply = 20'000;  // beyond, a client has to ask for `more`
+
 // Missing and null are the same: the types were checked against the interface.
 template <class T>
 std::optional<T> optional_of(const Json& parameters, const char* key) {
@@ -148,19 +151,30 @@ Author author_of(const Peer& peer) {
     return {peer.uid, login_uid_of(peer.pid), peer.pid, command_of(peer.pid).value_or("")};
 }
 
-Result<Json> Methods::call(std::string_view method, const Json& parameters,
-                           std::span<const Fd> descriptors, const Peer& peer) {
-    const AccessRules& rules = agent_->access();
+bool Methods::may_pass_descriptors(const Peer& peer) const {
+    return sluice::may_pass_descriptors(agent_->access(), peer);
+}
+
+Result<VarlinkAnswer> Methods::call(const VarlinkCall& call, std::span<const Fd> descriptors,
+                                    const Peer& peer) {
+    const std::string_view method = call.method_name();
+    const Json& parameters = call.parameters;
     const bool reads = method == "Status" || method == "Bindings" || method == "Services" ||
                        method == "Sockets" || method == "Config" || method == "Explain" ||
                        (method == "Detach" && flag(parameters, "dry_run"));
     const bool registers = method == "Register" || method == "Unregister";
     const Action action = reads ? Action::read : (registers ? Action::register_ : Action::change);
     const std::string service = registers ? parameters.at("service").get<std::string>() : "";
-    if (auto ok = authorize(rules, peer, action, service); !ok) return pass_on(ok);
+    if (auto ok = authorize(agent_->access(), peer, action, service); !ok) return pass_on(ok);
+    if (method == "Bindings") return bindings(parameters, call.more);
+    auto reply = answer(method, parameters, descriptors, peer);
+    if (!reply) return pass_on(reply);
+    return VarlinkAnswer{std::move(*reply), nullptr};
+}
 
+Result<Json> Methods::answer(std::string_view method, const Json& parameters,
+                             std::span<const Fd> descriptors, const Peer& peer) {
     if (method == "Status") return status(parameters);
-    if (method == "Bindings") return bindings(parameters);
     if (method == "Services") return services();
     if (method == "Sockets") return sockets(parameters);
     if (method == "Config") return config();
@@ -168,7 +182,7 @@ Result<Json> Methods::call(std::string_view method, const Json& parameters,
     if (method == "Bind") return bind(parameters, peer);
     if (method == "Unbind") return unbind(parameters, peer);
     if (method == "Reload") return reload(peer);
-    if (method == "Register") return register_sockets(parameters, descriptors, peer);
+    if (method == "Register") return enlist(parameters, descriptors, peer);
     if (method == "Unregister") return unregister(parameters, peer);
     if (method == "Detach") return detach(parameters, peer);
     if (method == "Attach") return attach(peer);
@@ -176,19 +190,42 @@ Result<Json> Methods::call(std::string_view method, const Json& parameters,
                 "method " + std::string(method) + " is in the interface, but not built");
 }
 
+Result<> Methods::register_sockets(const std::string& label, std::span<const Fd> descriptors,
+                                   const Peer& peer) {
+    if (auto ok = authorize(agent_->access(), peer, Action::register_, label); !ok) return ok;
+    std::vector<int> numbers;
+    for (const Fd& fd : descriptors) numbers.push_back(fd.get());
+    auto done = agent_->register_sockets(label, numbers, RegisterMode::add, author_of(peer));
+    if (!done) return pass_on(done);
+    return {};
+}
+
 Result<Json> Methods::status(const Json& parameters) {
     return status_json(*agent_, optional_of<std::string>(parameters, "service"));
 }
 
-Result<Json> Methods::bindings(const Json& parameters) {
+// In parts when the client can take them; in one when it is small enough for that.
+Result<VarlinkAnswer> Methods::bindings(const Json& parameters, bool more) {
     auto filter = parse_filter(parameters);
     if (!filter) return pass_on(filter);
     if (filter->service && !agent_->service_names().contains(*filter->service))
         return fail(Failure::invalid, "there is no service '" + *filter->service + "'");
-    const Running& running = agent_->running();
-    return Json{
-        {"bindings", bindings_json(running.table.effective, running.table.shadowed, *filter)},
-        {"total", running.table.effective.size()}};
+    // What answers may change while a long answer is read: it is about the moment of the call.
+    const auto table = agent_->running().table;
+    auto view = std::make_shared<const BindingsView>(table->effective, table->shadowed, *filter);
+    const std::size_t total = table->effective.size();
+    if (!more && view->size() <= most_in_one_reply)
+        return VarlinkAnswer{{{"bindings", view->part(0, view->size())}, {"total", total}},
+                             nullptr};
+    std::size_t at = 0;
+    return VarlinkAnswer{Json(), [table, view, total, at]() mutable -> std::optional<Json> {
+                             if (at > 0 && at >= view->size())
+                                 return std::nullopt;  // an empty list is one part
+                             Json part = {{"bindings", view->part(at, bindings_in_a_part)},
+                                          {"total", total}};
+                             at += bindings_in_a_part;
+                             return part;
+                         }};
 }
 
 Result<Json> Methods::services() { return Json{{"services", services_json(*agent_)}}; }
@@ -250,8 +287,8 @@ Result<Json> Methods::reload(const Peer& peer) {
     return changed(*plan);
 }
 
-Result<Json> Methods::register_sockets(const Json& parameters, std::span<const Fd> descriptors,
-                                       const Peer& peer) {
+Result<Json> Methods::enlist(const Json& parameters, std::span<const Fd> descriptors,
+                             const Peer& peer) {
     const auto service = parameters.at("service").get<std::string>();
     const auto mode = parameters.at("mode").get<std::string>();
     if (mode != "add" && mode != "replace")

@@ -9,21 +9,28 @@
 #include "core/access.h"
 #include "core/views.h"
 #include "daemon/agent.h"
+#include "daemon/register_server.h"
+#include "daemon/varlink_server.h"
 #include "sys/fd.h"
 
 namespace sluice {
 
-class Methods {
+class Methods : public CallHandler, public RegistrationHandler {
   public:
     explicit Methods(Agent& agent) : agent_(&agent) {}
 
-    // `method` without the interface's name; `parameters` are of the types the interface file says.
-    Result<Json> call(std::string_view method, const Json& parameters,
-                      std::span<const Fd> descriptors, const Peer& peer);
+    bool may_pass_descriptors(const Peer& peer) const override;
+    Result<VarlinkAnswer> call(const VarlinkCall& call, std::span<const Fd> descriptors,
+                               const Peer& peer) override;
+    // The register socket's: adds to the service that the label names.
+    Result<> register_sockets(const std::string& label, std::span<const Fd> descriptors,
+                              const Peer& peer) override;
 
   private:
+    Result<Json> answer(std::string_view method, const Json& parameters,
+                        std::span<const Fd> descriptors, const Peer& peer);
+    Result<VarlinkAnswer> bindings(const Json& parameters, bool more);
     Result<Json> status(const Json& parameters);
-    Result<Json> bindings(const Json& parameters);
     Result<Json> services();
     Result<Json> sockets(const Json& parameters);
     Result<Json> config();
@@ -31,8 +38,7 @@ class Methods {
     Result<Json> bind(const Json& parameters, const Peer& peer);
     Result<Json> unbind(const Json& parameters, const Peer& peer);
     Result<Json> reload(const Peer& peer);
-    Result<Json> register_sockets(const Json& parameters, std::span<const Fd> descriptors,
-                                  const Peer& peer);
+    Result<Json> enlist(const Json& parameters, std::span<const Fd> descriptors, const Peer& peer);
     Result<Json> unregister(const Json& parameters, const Peer& peer);
     Result<Json> detach(const Json& parameters, const Peer& peer);
     Result<Json> attach(const Peer& peer);

@@ -26,7 +26,7 @@ const char* word(ConfigState state) {
 
 void add_route_reasons(const Agent& agent, std::vector<Reason>& reasons) {
     std::map<Prefix, std::size_t> prefixes;  // the shortest cover the most
-    for (const Binding& binding : agent.running().table.effective) {
+    for (const Binding& binding : agent.running().table->effective) {
         if (binding.target.kind == Target::Kind::pass) continue;
         if (const auto at = prefixes.find(binding.match.prefix); at != prefixes.end())
             ++at->second;
@@ -181,9 +181,9 @@ Result<Json> status_json(const Agent& agent, const std::optional<std::string>& s
           {"state", word(config.state)},
           {"problem", config.problem.empty() ? Json(nullptr) : Json(config.problem)},
           {"files", running.generation.config_files}}},
-        {"bindings", running.table.effective.size()},
+        {"bindings", running.table->effective.size()},
         {"sockets", agent.plane().sockets().all().size()},
-        {"overrides", running.table.shadowed.size()},
+        {"overrides", running.table->shadowed.size()},
         {"pending_confirm", nullptr},
         {"table", "tries"},
         {"services", std::move(services)},
