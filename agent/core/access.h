@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may do what, by the credentials that the kernel gives of a peer (agent/sys/peer.h reads them
-// and resolves the names).
+// Who may do what: rules of the config held against what the kernel says of the peer.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,43 +12,39 @@
 
 namespace sluice {
 
-struct PeerGroup {
-    std::uint32_t id = 0;
-    std::string name;  // empty when the system knows none
-    bool operator==(const PeerGroup&) const = default;
-};
-
-// The process at the other end of a unix socket, as it was when it connected.
+// The process at the other end of a Unix socket, by the kernel's word (sys/peer.h).
 struct Peer {
     std::uint32_t uid = 0;
-    std::string user;               // empty when the system knows no name
-    PeerGroup group;                // its effective one
-    std::vector<PeerGroup> groups;  // the supplementary ones
-    std::int32_t pid = 0;           // 0: of a process outside this pid namespace
-    std::optional<std::string>
-        unit;  // outermost_system_unit(); none when unknown or the process is gone
-    bool operator==(const Peer&) const = default;
+    std::uint32_t gid = 0;
+    std::int32_t pid = 0;
+    std::string user;                 // name of uid; empty if it has none
+    std::vector<std::uint32_t> gids;  // primary and supplementary
+    std::vector<std::string> groups;  // their names
+    std::string unit;                 // the outermost system unit of its cgroup; empty if none
 };
-std::string to_string(const Peer& peer);  // "user nginx (uid 33), pid 812, unit nginx.service"
+std::string to_string(const Peer& peer);  // "nginx[812] (uid 33)", for refusals and the log
 
-// Each is Failure::refused with who, what and why when the peer may not. GetInfo is for everybody.
-// Root and `admins` may do everything; the group `sluice` may read.
-Result<> may_read(const Peer& peer, const Admins& admins);
-Result<> may_change(const Peer& peer, const Admins& admins);
-// Registering and unregistering; `rule` is the service's, null for a service that the config lacks.
-Result<> may_register(const Peer& peer, const Admins& admins, std::string_view service,
-                      const RegisterRule* rule);
-// Whether any rule names the peer: of anyone else not even descriptors are received.
-bool may_register_something(const Peer& peer, const Config& config);
+struct AccessRules {
+    Admins admins;
+    std::map<std::string, ServiceConfig> services;
+};
 
-// Whether a rule's user or group means this one: by name, or a decimal number as the id.
-bool names_user(const std::string& rule, const Peer& peer);
-bool names_group(const std::string& rule, const Peer& peer);
+enum class Action : std::uint8_t {
+    read,       // root, admins, group `sluice`
+    register_,  // root, admins, whom the service's `register:` names
+    change,     // root, admins
+};
 
-// The system unit of a process, from the text of its /proc/PID/cgroup: the first component of the
-// path that is not a slice. What is inside a unit is that unit's own affair: a user's nginx.service
-// is user@1000.service, a container's is the container's scope. None for kernel threads and the
-// like.
-std::optional<std::string> outermost_system_unit(std::string_view proc_cgroup);
+// Failure::refused says who, what, and who may. `service` is for Action::register_ only.
+Result<> authorize(const AccessRules& rules, const Peer& peer, Action action,
+                   std::string_view service);
+
+// May the peer pass descriptors at all: is it root, an admin, or named by any service's rule?
+bool may_pass_descriptors(const AccessRules& rules, const Peer& peer);
+
+// The outermost unit of a cgroup path as in /proc/PID/cgroup
+// ("0::/system.slice/nginx.service/worker"): a user's own unit of the same name is inside
+// user@UID.service, and yields that. "" if none.
+std::string outermost_unit(std::string_view cgroup_path);
 
 }  // namespace sluice
