@@ -103,9 +103,10 @@ Result<int> reload(Session& session, const Arguments& a) {
     const int code =
         session.fail(error.doing().starts_with("reload") ? error : Error(error).during("reload"));
     const auto running = session.call("Status", Json::object());
-    if (running)
-        session.say("reload: generation " + std::to_string(count_of(*running, "generation")) +
-                    " goes on as it was");
+    if (!running) return code;
+    const auto errors = static_cast<std::int64_t>(error.where().size());
+    session.say("reload: " + (errors > 0 ? counted(errors, "error") + "; " : "") + "generation " +
+                std::to_string(count_of(*running, "generation")) + " goes on as it was");
     return code;
 }
 

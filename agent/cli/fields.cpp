@@ -56,6 +56,8 @@ std::string source_of(const Json& binding) {
     const Json& source = field(binding, "source");
     std::string file = text_of(source, "file");
     if (file.empty()) return file;
+    // Only the main file has an absolute name, and status shows that.
+    if (file.front() == '/') file.erase(0, file.rfind('/') + 1);
     const std::int64_t line = count_of(source, "line");
     return line > 0 ? file + ":" + std::to_string(line) : file;
 }

@@ -1,31 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "cli/render.h"
 
 namespace sluice::cli {
 
 namespace {
 
-// 9 |   - {protocol: tcp, prefx: 192.0.2.200/32}
-//   |                     ^^^^^
-void snippet(Lines& lines, const Problem& problem) {
-    if (problem.line.empty() || problem.place.line <= 0) return;
-    const std::string number = std::to_string(problem.place.line);
-    lines.push_back("  " + number + " | " + printable(problem.line));
-    if (problem.place.column <= 0) return;
-    const auto before = static_cast<std::size_t>(problem.place.column - 1);
-    const auto marks = static_cast<std::size_t>(std::max(problem.width, 1));
-    lines.push_back("  " + std::string(number.size(), ' ') + " | " + std::string(before, ' ') +
-                    std::string(marks, '^'));
-}
-
-void problem_lines(Lines& lines, const Problem& problem, const char* head, const Look& look) {
-    const std::string place = to_string(problem.place);
-    const Lines one = wrapped(
-        printable(head + (place.empty() ? "" : place + ": ") + problem.message), look.width, 2);
-    lines.insert(lines.end(), one.begin(), one.end());
-    snippet(lines, problem);
+void show_problem(Lines& lines, const Problem& problem, const char* head, const Look& look) {
+    const std::vector<std::string> report = problem_lines(problem);
+    const Lines first = wrapped(head + report.front(), look.width, 2);
+    lines.insert(lines.end(), first.begin(), first.end());
+    lines.insert(lines.end(), report.begin() + 1, report.end());
     if (!problem.hint.empty()) lines.push_back("hint: " + printable(problem.hint));
 }
 
@@ -42,12 +26,11 @@ Json problem_document(const Problem& problem) {
 Lines render_problems(const CheckedConfig& checked, const Look& look) {
     Lines lines;
     for (const Problem& error : checked.errors)
-        problem_lines(lines, error, "sluicectl: check: ", look);
+        show_problem(lines, error, "sluicectl: check: ", look);
     if (checked.more_errors > 0)
         lines.push_back("… " + counted(static_cast<std::int64_t>(checked.more_errors), "more error",
                                        "more errors"));
-    for (const Problem& warning : checked.warnings)
-        problem_lines(lines, warning, "warning: ", look);
+    for (const Problem& warning : checked.warnings) show_problem(lines, warning, "warning: ", look);
     return lines;
 }
 

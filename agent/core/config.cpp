@@ -744,16 +744,4 @@ CheckedConfig check_config(ConfigFiles& files, const std::string& path) {
     return out;
 }
 
-Error to_error(const CheckedConfig& checked) {
-    if (checked.errors.empty()) return {Failure::invalid, "the config is invalid"};
-    const Problem& first = checked.errors.front();
-    const std::size_t others = checked.errors.size() + checked.more_errors - 1;
-    std::string why = to_string(first.place) + ": " + first.message;
-    if (others > 0)
-        why += " (and " + std::to_string(others) + (others == 1 ? " more error)" : " more errors)");
-    Error error = Error(Failure::invalid, std::move(why)).hint(first.hint);
-    for (const Problem& problem : checked.errors) error = std::move(error).at(problem.place);
-    return error;
-}
-
 }  // namespace sluice

@@ -113,7 +113,11 @@ CheckedConfig check_config(ConfigFiles& files, const std::string& path);
 // what was included or listed is written out.
 std::string to_yaml(const Config& config);
 
-// One Error for people: the first problem, with all places. For the log and for `reload`.
+// Place and message, then the line itself and a mark under what is meant, as far as they are known.
+std::vector<std::string> problem_lines(const Problem& problem);
+
+// All problems as one Error with all places. Its reason has many lines, the first of them the first
+// problem's place and message; the hint is the first problem's.
 Error to_error(const CheckedConfig& checked);
 
 }  // namespace sluice

@@ -29,6 +29,15 @@ std::string count_words(const Plan& plan) {
            " moved, " + std::to_string(plan.removed.size()) + " removed";
 }
 
+// One line of a failure that may be about many places.
+std::string summary(const Error& error) {
+    std::string text = error.message();
+    text.resize(std::min(text.find('\n'), text.size()));
+    if (const std::size_t places = error.where().size(); places > 1)
+        text += " (and " + std::to_string(places - 1) + " more)";
+    return text;
+}
+
 // A runtime binding that the config now says too is the config's; one that it contradicts stays,
 // and the config's waits behind it.
 std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& config,
@@ -224,8 +233,8 @@ Result<Plan> Agent::reload(const Author& by, const std::string& cause) {
     CheckedConfig checked = check_config(files, options_.config);
     config_times_.clear();
     const auto refuse = [&](const Error& error) {
-        config_status_ = {ConfigState::invalid, error.message(), now};
-        spdlog::error("{}: {}; generation {} goes on as it was", cause, error.message(),
+        config_status_ = {ConfigState::invalid, summary(error), now};
+        spdlog::error("{}: {}; generation {} goes on as it was", cause, config_status_.problem,
                       running_.generation.number);
         return fail(error);
     };

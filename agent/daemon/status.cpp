@@ -141,7 +141,7 @@ std::vector<Reason> find_reasons(const Agent& agent) {
                 {"no-usable-socket", name, health.message, agent.troubled_since(name)});
     }
     if (const ConfigStatus config = agent.config_status(); config.state == ConfigState::invalid)
-        reasons.push_back({"config-invalid", agent.options().config, config.problem, config.since});
+        reasons.push_back({"config-invalid", "config", config.problem, config.since});
     add_route_reasons(agent, reasons);
     if (const auto foreign = dispatcher.foreign_programs(); foreign && !foreign->empty())
         reasons.push_back({"foreign-program", "dispatcher",

@@ -21,7 +21,9 @@ Result<Fd> open_pin(const std::string& directory, const char* name, Access acces
 template <class T>
 Result<> open_array(MappedArray<T>& array, const std::string& directory, const char* name,
                     std::size_t count, Access access) {
-    auto fd = open_pin(directory, name, access);
+    // A shared mapping of a descriptor opened for reading only is EINVAL; that we do not write is
+    // what the mapping's protection says.
+    auto fd = open_pin(directory, name, Access::read_write);
     if (!fd) return pass_on(fd);
     auto mapped = MappedArray<T>::map(std::move(*fd), count, access == Access::read_write, name);
     if (!mapped) return pass_on(mapped);

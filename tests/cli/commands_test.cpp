@@ -239,7 +239,10 @@ TEST(Reload, ThatAGuardRefusesIsExit4WithTheWordThatAllowsIt) {
 TEST(Reload, OfABadConfigShowsWhereAndThatNothingChanged) {
     Sluicectl sluicectl;
     sluicectl.agent.errors.emplace("Reload",
-                                   Error(Failure::invalid, "unknown key 'prefx' in a binding")
+                                   Error(Failure::invalid,
+                                         "conf.d/cdn.yaml:9:15: unknown key 'prefx' in a binding\n"
+                                         "  9 |   - {protocol: tcp, prefx: 192.0.2.200/32}\n"
+                                         "    |                     ^^^^^")
                                        .at({"conf.d/cdn.yaml", 9, 15})
                                        .hint("did you mean 'prefix'?"));
     sluicectl.agent.parts["Status"] = {{{"generation", 43}}};
@@ -247,8 +250,10 @@ TEST(Reload, OfABadConfigShowsWhereAndThatNothingChanged) {
     EXPECT_EQ(outcome.exit, 2);
     EXPECT_EQ(outcome.err,
               "sluicectl: reload: conf.d/cdn.yaml:9:15: unknown key 'prefx' in a binding\n"
+              "  9 |   - {protocol: tcp, prefx: 192.0.2.200/32}\n"
+              "    |                     ^^^^^\n"
               "hint: did you mean 'prefix'?\n"
-              "sluicectl: reload: generation 43 goes on as it was\n");
+              "sluicectl: reload: 1 error; generation 43 goes on as it was\n");
 }
 
 TEST(AnAgentError, KeepsItsStepAndItsExitCode) {
