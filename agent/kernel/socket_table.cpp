@@ -163,9 +163,9 @@ Result<> SocketTable::rebuild_sets(const std::string& service,
         changed.push_back({cls, first->value_or(0), std::move(after)});
     }
     for (const NewSet& set : changed) {
-        std::uint64_t& cell = reinterpret_cast<std::uint64_t&>(maps().services[id].set[set.cls]);
+        __u64& cell = maps().services[id].set[set.cls];
         const std::uint64_t old = cell;
-        store_release(cell, pack(set.first, set.slots.size()));
+        store_release<__u64>(cell, pack(set.first, set.slots.size()));
         if (const auto count = static_cast<std::uint32_t>(old); count != 0)
             retired_.cells.emplace_back(static_cast<std::uint32_t>(old >> 32U), count);
     }
