@@ -122,12 +122,12 @@ Result<std::vector<Fd>> take_sockets(std::int32_t pid, const std::vector<ListenT
         if (!facts) continue;
         const auto triple = triple_of(*facts);
         if (!triple) continue;
-        const auto at = std::ranges::find(wanted, *triple);
-        if (at == wanted.end()) {
+        if (std::ranges::find(wanted, *triple) == wanted.end()) {
             others.insert(words(*triple));
             continue;
         }
-        matched[static_cast<std::size_t>(at - wanted.begin())] = true;
+        for (std::size_t i = 0; i < wanted.size(); ++i)  // it may have been named twice
+            if (wanted[i] == *triple) matched[i] = true;
         if (std::ranges::find(cookies, facts->cookie) != cookies.end()) continue;
         cookies.push_back(facts->cookie);
         taken.push_back(std::move(fd));
