@@ -7,10 +7,10 @@
 #include <cstring>
 #include <optional>
 
+#include "core/text.h"
+
 namespace sluice {
 namespace {
-
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 // A decimal number without sign, leading zero or trailing text; nothing else is a number here.
 std::optional<unsigned> parse_number(std::string_view text, unsigned most) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/text.h"
+
 namespace sluice {
 
 std::strong_ordering operator<=>(const Match& a, const Match& b) {
@@ -24,8 +26,8 @@ Result<std::string> parse_service_name(std::string_view text) {
                c == '.' || c == '_' || c == '-';
     };
     if (text.empty() || text.size() > 100 || !std::ranges::all_of(text, allowed))
-        return fail(Failure::invalid, "'" + std::string(text.substr(0, 100)) +
-                                          "' is not a service name: 1 to 100 of A-Z a-z 0-9 . _ -");
+        return fail(Failure::invalid,
+                    quoted(text) + " is not a service name: 1 to 100 of A-Z a-z 0-9 . _ -");
     return std::string(text);
 }
 
