@@ -43,6 +43,16 @@ Result<> write_temporary(const std::string& path, std::string_view content, mode
     return {};
 }
 
+// The path as a pattern of glob(3) that matches only itself.
+std::string literally(std::string_view path) {
+    std::string pattern;
+    for (const char c : path) {
+        if (std::string_view("*?[]\\").find(c) != std::string_view::npos) pattern += '\\';
+        pattern += c;
+    }
+    return pattern;
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t most) {
@@ -52,6 +62,11 @@ Result<std::string> read_file(const std::string& path, std::size_t most) {
     struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return fail_errno(errno, "look at " + path);
     if (!S_ISREG(info.st_mode)) return fail(Failure::failed, path + " is not a regular file");
+    const auto too_large = [&] {
+        return fail(Failure::invalid, path + " is larger than " + std::to_string(most) + " bytes");
+    };
+    // Before memory is taken for it: a file may claim any size.
+    if (static_cast<std::size_t>(info.st_size) > most) return too_large();
     std::string content;
     content.reserve(static_cast<std::size_t>(info.st_size) + 1);
     std::string buffer(std::size_t{1} << 16U, '\0');
@@ -61,9 +76,7 @@ Result<std::string> read_file(const std::string& path, std::size_t most) {
         if (got < 0) return fail_errno(errno, "read " + path);
         if (got == 0) return content;
         content.append(buffer, 0, static_cast<std::size_t>(got));
-        if (content.size() > most)
-            return fail(Failure::invalid,
-                        path + " is larger than " + std::to_string(most) + " bytes");
+        if (content.size() > most) return too_large();
     }
 }
 
@@ -80,6 +93,9 @@ Result<> write_file_durably(const std::string& path, std::string_view content, m
 }
 
 Result<> make_directory(const std::string& path, mode_t mode) {
+    // "x/" has "x" above it, which would be made with the mode of directories above.
+    if (path.size() > 1 && path.ends_with('/'))
+        return make_directory(path.substr(0, path.size() - 1), mode);
     const std::string parent = fs::path(path).parent_path().string();
     std::error_code error;
     if (!parent.empty() && !fs::exists(parent, error))
@@ -106,7 +122,8 @@ std::vector<std::string> RealConfigFiles::glob(const std::string& pattern) {
     glob_t found{};
     std::vector<std::string> paths;
     const bool relative = !pattern.starts_with('/');
-    if (::glob(absolute(pattern).c_str(), 0, nullptr, &found) == 0)
+    const std::string whole = relative ? literally(directory_) + "/" + pattern : pattern;
+    if (::glob(whole.c_str(), 0, nullptr, &found) == 0)
         for (std::size_t i = 0; i < found.gl_pathc; ++i) {
             const std::string path = found.gl_pathv[i];
             paths.push_back(relative ? fs::path(path).lexically_relative(directory_).string()
