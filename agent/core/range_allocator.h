@@ -34,7 +34,7 @@ class RangeAllocator {
         auto run = free_.upper_bound(first);
         if (run == free_.begin()) return false;
         const auto [from, end] = *--run;
-        if (first + count > end) return false;
+        if (first >= end || end - first < count) return false;
         free_.erase(run);
         if (from < first) free_[from] = first;
         if (first + count < end) free_[first + count] = end;
