@@ -3,7 +3,7 @@
  * The dispatcher: who gets a new TCP connection or an unconnected UDP packet.
  *
  *   find_v4/v6      the longest prefix whose policy has the port; the tries are walked one nesting
- * level at a time (a lookup with one bit less than what matched gives the next shorter one)
+ *                   level at a time (a lookup with one bit less than what matched gives the next)
  *   policy_target   within one policy: the innermost range that has the port, else its `any`
  *   next_live       within one set: the next socket that can still take a lookup
  *   dispatch        reads the packet, chooses the half once, counts, assigns
@@ -101,8 +101,11 @@ struct {
 
 struct sluice_control control SEC(".data.control") = {.abi = SLUICE_ABI};
 
-/* Nothing in the program reads `slots`; naming it here keeps the map in the object. */
-const void* const keep_slots SEC(".rodata.keep") = &slots;
+/*
+ * 0 in the program that is attached. A copy that is only test-run has BPF_SK_LOOKUP_F_NO_REUSEPORT:
+ * the kernel refuses a test run (EOPNOTSUPP) whose answer is one of a SO_REUSEPORT group.
+ */
+volatile const __u64 assign_flags SEC(".rodata") = 0;
 
 static __always_inline const union sluice_policy_word* policy_word(__u32 policy, __u32 index) {
     const __u32 key = policy + index / WORDS;
@@ -131,8 +134,7 @@ static __always_inline __u32 rank_in_block(const struct sluice_policy_block* blo
     return smaller(rank, count);
 }
 
-/* The same for a policy of many blocks: a binary search whose every step adds 0 or a power of two.
- */
+/* The same for a policy of many blocks: a binary search; each step adds 0 or a power of 2. */
 static __always_inline __u32 rank_in_blocks(__u32 policy, __u32 count, __u32 port) {
     __u32 rank = 0;
     for (int i = 0; i < SEARCH_STEPS; i++) {
@@ -352,7 +354,7 @@ int dispatch(struct bpf_sk_lookup* ctx) {
         if (service >= SLUICE_MAX_SERVICES) break;
         struct bpf_sock* sk = member_socket(CURSOR_CELL(at));
         if (!sk) continue;
-        const long error = bpf_sk_assign(ctx, sk, 0);
+        const long error = bpf_sk_assign(ctx, sk, assign_flags);
         bpf_sk_release(sk);
         if (error == 0) {
             COUNT(service, class, assigned);
@@ -383,7 +385,7 @@ int probe(struct bpf_sk_lookup* ctx) {
     const __u32 state = sk->state;
     long error = -ESOCKTNOSUPPORT;
     if (state == (protocol == IPPROTO_UDP ? TCP_CLOSE : TCP_LISTEN))
-        error = bpf_sk_assign(ctx, sk, 0);
+        error = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT);
     bpf_sk_release(sk);
     return error ? SK_DROP : SK_PASS;
 }

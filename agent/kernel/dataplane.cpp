@@ -72,8 +72,7 @@ Result<KernelAnswer> ask(const Maps& maps, const Lookup& lookup, const Question&
                          std::uint32_t program_id) {
     Endpoint from;  // the unspecified address and port 0: a flow that no client has
     from.address.family = question.to.address.family;
-    auto verdict =
-        lookup.verdict(question.protocol, question.to, question.from.value_or(from));
+    auto verdict = lookup.verdict(question.protocol, question.to, question.from.value_or(from));
     if (!verdict) return pass_on(verdict);
     return KernelAnswer{verdict->drop, verdict->cookie, program_id, lookup.same_program(),
                         maps.state().detached == 0};

@@ -32,9 +32,9 @@ class Dataplane {
     // grace period when finish_grace() has not done so yet.
     Result<ApplyStats> apply(const TableChange& change);
 
-    // The second half of changes, off the caller's thread: while wants_grace(), take begin_grace(), call
-    // Dispatcher::grace_period() anywhere, and give the ticket to finish_grace(). Services that are
-    // neither in `keep` nor hold sockets are forgotten then.
+    // The second half of changes, off the caller's thread: while wants_grace(), take begin_grace(),
+    // call Dispatcher::grace_period() anywhere, and give the ticket to finish_grace(). Services
+    // that are neither in `keep` nor hold sockets are forgotten then.
     struct Ticket {
         std::uint64_t change = 0;
         SocketTable::Retired retired;

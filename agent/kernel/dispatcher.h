@@ -13,9 +13,9 @@
 namespace sluice::kernel {
 
 struct Site {
-    std::string directory;  // Sluice's own directory in a mounted bpffs
+    std::string directory;               // Sluice's own directory in a mounted bpffs
     std::uint32_t capacity = 1'000'000;  // distinct (protocol, prefix) pairs
-    bool attach = true;  // false: a dispatcher that is made is left detached
+    bool attach = true;                  // false: a dispatcher that is made is left detached
     ProgramImage image = ProgramImage::dispatcher();
 };
 

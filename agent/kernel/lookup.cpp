@@ -11,6 +11,8 @@
 namespace sluice::kernel {
 namespace {
 
+constexpr int kernel_enotsupp = 524;  // include/linux/errno.h; not for user space, yet it gets out
+
 Result<Fd> open_program(const std::string& directory, const char* name) {
     const std::string path = directory + "/" + name;
     Fd fd(bpf_obj_get(path.c_str()));
@@ -48,8 +50,13 @@ bpf_sk_lookup context(Protocol protocol, const Endpoint& local, const Endpoint& 
 Result<Verdict> run(const Fd& program, bpf_sk_lookup ctx) {
     DECLARE_LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &ctx, .ctx_out = &ctx,
                         .ctx_size_in = sizeof ctx, .ctx_size_out = sizeof ctx);
-    if (bpf_prog_test_run_opts(program.get(), &options) != 0)
-        return fail_errno(errno, "run the program (BPF_PROG_TEST_RUN)");
+    if (bpf_prog_test_run_opts(program.get(), &options) != 0) {
+        const int error = errno;
+        if (error == kernel_enotsupp)
+            return fail(Error::from_errno(EOPNOTSUPP, "run the program (BPF_PROG_TEST_RUN)")
+                            .hint("sk_lookup programs can be asked since Linux 5.13"));
+        return fail_errno(error, "run the program (BPF_PROG_TEST_RUN)");
+    }
     return Verdict{options.retval == SK_DROP, ctx.cookie};
 }
 
@@ -80,8 +87,9 @@ Result<bool> Lookup::usable(std::uint32_t slot, Protocol protocol, Family family
     bpf_sk_lookup ctx = context(protocol, any, any);
     ctx.remote_port = static_cast<__be16>(slot);  // the probe takes it as it is
     auto verdict = run(probe_, ctx);
-    if (!verdict) return pass_on(verdict);
-    return !verdict->drop;
+    if (verdict) return !verdict->drop;
+    if (verdict.error().code() == EOPNOTSUPP) return true;
+    return pass_on(verdict);
 }
 
 }  // namespace sluice::kernel

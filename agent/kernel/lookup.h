@@ -27,7 +27,8 @@ class Lookup {
     // What the attached program answers. `local` is the destination, `remote` the sender; both of
     // one family.
     Result<Verdict> verdict(Protocol protocol, const Endpoint& local, const Endpoint& remote) const;
-    // Would the kernel accept the socket in this slot for such a lookup, now?
+    // Would the kernel accept the socket in this slot for such a lookup, now? Before 5.13 nobody
+    // can tell, and the answer is yes.
     Result<bool> usable(std::uint32_t slot, Protocol protocol, Family family) const;
     // Are the shadow's instructions those of the attached program?
     bool same_program() const { return same_program_; }

@@ -143,7 +143,17 @@ Result<> copy_trie(const std::string& from, const std::string& to, const char* n
     });
 }
 
-// The same program over the same maps, but for counters: with one row, every count misses and
+// bpf/dispatch.bpf.c says why a test run must not look into SO_REUSEPORT groups.
+Result<> assign_without_reuseport(bpf_object* object) {
+    const __u64 flags = BPF_SK_LOOKUP_F_NO_REUSEPORT;
+    bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata");
+    if (constants == nullptr) return fail(Failure::failed, "the BPF object has no constants");
+    if (const int error = bpf_map__set_initial_value(constants, &flags, sizeof flags); error != 0)
+        return fail_errno(-error, "set the BPF program's constants");
+    return {};
+}
+
+// The same instructions over the same maps, but for counters: with one row, every count misses and
 // nothing that a test run does is counted.
 Result<> load_shadow(const ProgramImage& image, const std::string& directory) {
     auto object = open_object(image);
@@ -151,6 +161,7 @@ Result<> load_shadow(const ProgramImage& image, const std::string& directory) {
     if (bpf_program* probe = bpf_object__find_program_by_name(object->get(), "probe");
         probe != nullptr)
         bpf_program__set_autoload(probe, false);
+    if (auto ok = assign_without_reuseport(object->get()); !ok) return ok;
     for (const MapName& name : map_names) {
         auto map = find_map(object->get(), name);
         if (!map) return pass_on(map);

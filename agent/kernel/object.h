@@ -23,7 +23,7 @@ struct LoadRequest {
     ProgramImage image;
     std::uint32_t capacity = 1'000'000;  // prefixes; a trie gets twice that (a full one refuses
                                          // even overwrites on 5.10)
-    std::string adopt_from;  // a numbered pin directory, empty for fresh maps
+    std::string adopt_from;              // a numbered pin directory, empty for fresh maps
 };
 
 // Loads, and pins every map and program into `directory`; the link is not touched. Maps of

@@ -16,10 +16,10 @@ start() {
 # stop PID [SIGNAL]: and wait for its end, five seconds at most, then by SIGKILL.
 stop() {
     local pid=$1
-    kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
-    within 5 ended "$pid" || kill -s KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-}
+    kill -s "${2:-TERM}" "$pid" || true
+    within 5 ended "$pid" || kill -s KILL "$pid" || true
+    wait "$pid" || true
+} 2>/dev/null # bash says "Killed" when it reaps one
 
 ended() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ]; }
 

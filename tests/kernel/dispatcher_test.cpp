@@ -196,6 +196,21 @@ TEST_F(DispatcherTest, ATestRunMovesNoCounter) {
     EXPECT_EQ(row.assigned, 0U);
 }
 
+TEST_F(DispatcherTest, ATestRunNamesTheMemberOfAReuseportGroupThatWasChosen) {
+    TestPlane plane(bpffs());
+    plane.apply({"tcp 127.7.0.0/16 80 www"});
+    const Fd first = listen_tcp("127.0.0.1:1001", {.reuseport = true});
+    const Fd second = listen_tcp("127.0.0.1:1001", {.reuseport = true});
+    plane.add("www", {&first});
+    const auto lookup = must(Lookup::open(plane.dispatcher->directory()));
+    EXPECT_TRUE(must(lookup.usable(plane.sockets->of("www")[0].slot, Protocol::tcp, Family::ipv4)));
+    for (std::uint16_t port = 4000; port < 4020; ++port) {
+        const auto verdict = lookup.verdict(Protocol::tcp, at("127.7.7.7:80"),
+                                            at("127.0.0.9:" + std::to_string(port)));
+        EXPECT_EQ(must(verdict).cookie, cookie_of(first));
+    }
+}
+
 TEST_F(DispatcherTest, TheProbeSaysWhichSocketsCanTakeALookup) {
     TestPlane plane(bpffs());
     plane.apply({"tcp 127.7.0.0/16 80 www"});
