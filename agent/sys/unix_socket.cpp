@@ -34,8 +34,11 @@ int connect_to(const Fd& fd, const sockaddr_un& address) {
     return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
-// A socket file outlives its server; only a connection tells whether anybody is there.
+// A socket file outlives its server; only a connection tells whether anybody is there. To the
+// kernel nobody listens on a file of another kind either, and that is not ours to remove.
 bool is_stale(const sockaddr_un& address, UnixKind kind) {
+    struct stat info{};
+    if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
     const Fd fd(::socket(AF_UNIX, type_of(kind) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     return fd && connect_to(fd, address) != 0 && errno == ECONNREFUSED;
 }
@@ -141,6 +144,8 @@ Result<std::size_t> send(int fd, std::string_view bytes, std::span<const int> de
     const ssize_t sent = ::sendmsg(fd, &message, MSG_NOSIGNAL);
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno == EAGAIN || errno == EINTR) return std::size_t{0};
+    if (errno == EBADF && !descriptors.empty())
+        return fail(Failure::invalid, "a descriptor to be passed is not open");
     return fail_errno(errno, "send");
 }
 
