@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is compared: our dispatcher, loaded and filled as the agent does it, and the other programs,
+// each with the same bindings and sockets.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/dataplane.h"
+#include "programs.h"
+#include "tables.h"
+
+namespace sluice::bench {
+
+// One listener a service, of one family, on whatever ports are free.
+struct Listeners {
+    static Result<Listeners> open(Family family, std::uint32_t count);
+    Family family = Family::ipv4;
+    std::vector<Fd> sockets;             // by service
+    std::vector<std::uint64_t> cookies;  // by service
+};
+
+// A program as it is, and the same text compiled with replay.h over the same maps.
+struct Candidate {
+    std::string_view name;
+    Fd program;
+    Replay replay;
+};
+
+// The dispatcher in a directory of its own, which goes with the object.
+class Ours {
+  public:
+    // `directory`: does not exist yet, in a mounted bpffs.
+    static Result<Ours> open(const std::string& directory, const Table& table,
+                             const Listeners& listeners);
+    ~Ours();
+    Ours(Ours&&) = default;
+    Ours& operator=(Ours&&) = delete;
+    const kernel::Lookup& lookup() const { return plane_->lookup(); }
+    // Once; it stays good as long as this lives.
+    Candidate take_candidate() { return std::move(*candidate_); }
+
+  private:
+    explicit Ours(std::string directory) : directory_(std::move(directory)) {}
+    Result<> fill(const Table& table, const Listeners& listeners);
+    std::string directory_;
+    std::unique_ptr<kernel::Dataplane> plane_;
+    std::optional<Candidate> candidate_;
+};
+
+// `misplace`: bind the first entry to another service, which the comparison must find.
+Result<Candidate> baseline(const Table& table, const Listeners& listeners, bool misplace);
+Result<Candidate> floor(const Listeners& listeners);
+Result<Candidate> empty();
+
+struct NamedProgram {
+    std::string_view title;
+    const char* name;
+    Elf elf;
+};
+std::array<NamedProgram, 5> programs();
+
+}  // namespace sluice::bench

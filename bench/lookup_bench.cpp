@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver: the same bindings in every candidate, equal answers first, then nanoseconds a lookup
+// in interleaved rounds. README.md says how to read what it prints.
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <map>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <CLI/CLI.hpp>
+
+#include "candidates.h"
+#include "replay.h"
+
+namespace sluice::bench {
+namespace {
+
+// Keys are in the order of the random generator: any run of them is a sample.
+constexpr std::uint32_t runs_a_round = 16384;
+constexpr std::size_t sample = 2000;
+static_assert(REPLAY_KEYS % runs_a_round == 0, "a few rounds ask for every key equally often");
+
+struct Options {
+    std::vector<std::size_t> sizes{10, 1000, 100000};
+    std::size_t rounds = 32;
+    std::uint32_t services = 300;
+    std::uint64_t seed = 1;
+    bool check = false;     // compare answers, measure nothing
+    bool misplace = false;  // bind one entry of the baseline wrongly: the comparison must fail
+};
+
+// Nobody else's bpffs or network, and nothing to clean up afterwards.
+Result<> own_namespaces() {
+    if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0)
+        return fail(Error::from_errno(errno, "make namespaces").hint("it needs root"));
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+        return fail_errno(errno, "make mounts private");
+    if (::mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") != 0)
+        return fail_errno(errno, "mount a bpffs at /sys/fs/bpf");
+    return {};
+}
+
+std::string text(const Run& answer) {
+    if (answer.drop) return "drop";
+    if (answer.cookie == 0) return "pass";
+    std::array<char, 32> hex{};
+    std::snprintf(hex.data(), hex.size(), "socket %" PRIx64, answer.cookie);
+    return hex.data();
+}
+
+Result<> differ(std::string_view what, const Key& key, const Run& expected, const Run& got) {
+    return fail(Failure::failed, "tcp " + to_string(key.local) + " from " + to_string(key.remote) +
+                                     ": the baseline answers " + text(expected) + ", " +
+                                     std::string(what) + " " + text(got));
+}
+
+// Ours by the agent's own test run, and what `replay.h` made of every program that looks anything
+// up.
+Result<> same_answers(const Workload& workload, const kernel::Lookup& lookup, Candidate& ours,
+                      Candidate& baseline) {
+    for (Candidate* each : {&ours, &baseline})
+        if (auto ok = each->replay.load(workload.keys); !ok) return ok;
+    for (const Key& key : std::span(workload.keys).first(sample)) {
+        const auto expected = run(baseline.program, key);
+        if (!expected) return fail(expected.error());
+        if ((expected->cookie != 0) != workload.bound)
+            return fail(Failure::failed, "tcp " + to_string(key.local) + ": not a key of '" +
+                                             std::string(workload.name) + "'");
+        const auto verdict = lookup.verdict(Protocol::tcp, key.local, key.remote);
+        if (!verdict) return fail(verdict.error());
+        const Run answer{verdict->drop, verdict->cookie};
+        if (!expected->same_answer(answer)) return differ("ours", key, *expected, answer);
+        for (Candidate* each : {&ours, &baseline}) {
+            const auto replayed = each->replay.run(1);
+            if (!replayed) return fail(replayed.error());
+            if (!expected->same_answer(*replayed))
+                return differ(std::string(each->name) + " replayed", key, *expected, *replayed);
+        }
+    }
+    return {};
+}
+
+struct Timings {
+    std::vector<double> nanoseconds, ratios;  // by round; ratios to the baseline's same round
+};
+
+double quantile(std::vector<double> values, double part) {
+    std::ranges::sort(values);
+    const double place = part * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = std::min(below + 1, values.size() - 1);
+    return std::lerp(values[below], values[above], place - static_cast<double>(below));
+}
+
+class Contest {
+  public:
+    explicit Contest(std::vector<Candidate> candidates)
+        : candidates_(std::move(candidates)), timings_(candidates_.size()) {}
+
+    // The first round warms up and is thrown away. Every round begins with the next candidate.
+    Result<> measure(const Workload& workload, std::size_t rounds) {
+        timings_.assign(candidates_.size(), {});
+        for (Candidate& each : candidates_)
+            if (auto ok = each.replay.load(workload.keys); !ok) return ok;
+        for (std::size_t round = 0; round <= rounds; ++round) {
+            auto results = run_round(workload, round);
+            if (!results) return pass_on(results);
+            for (std::size_t i = 0; i < candidates_.size() && round > 0; ++i) {
+                timings_[i].nanoseconds.push_back((*results)[i]);
+                timings_[i].ratios.push_back((*results)[i] / results->front());
+            }
+        }
+        return {};
+    }
+
+    void print(std::string_view workload) const {
+        for (std::size_t i = 0; i < candidates_.size(); ++i) {
+            const auto& [nanoseconds, ratios] = timings_[i];
+            std::printf("  %-20.*s %-9.*s %6.0f %5.0f-%-5.0f", i == 0 ? int(workload.size()) : 0,
+                        workload.data(), int(candidates_[i].name.size()),
+                        candidates_[i].name.data(), quantile(nanoseconds, 0.5),
+                        quantile(nanoseconds, 0.25), quantile(nanoseconds, 0.75));
+            if (i == 0)
+                std::printf("   1\n");
+            else
+                std::printf("   %.2f  %.2f-%.2f  %.2f-%.2f\n", quantile(ratios, 0.5),
+                            quantile(ratios, 0.25), quantile(ratios, 0.75), quantile(ratios, 0),
+                            quantile(ratios, 1));
+        }
+        std::fflush(stdout);
+    }
+
+    std::vector<Candidate>& candidates() { return candidates_; }  // the baseline, ours, …
+
+  private:
+    // Nanoseconds by candidate.
+    Result<std::vector<double>> run_round(const Workload& workload, std::size_t round) {
+        const Key& hot = workload.keys[round];
+        std::vector<double> results(candidates_.size());
+        for (std::size_t turn = 0; turn < candidates_.size(); ++turn) {
+            const std::size_t i = (round + turn) % candidates_.size();
+            const Candidate& each = candidates_[i];
+            auto result = workload.one_key ? run(each.program, hot, runs_a_round)
+                                           : each.replay.run(runs_a_round);
+            if (!result) return pass_on(result);
+            results[i] = result->nanoseconds;
+        }
+        return results;
+    }
+
+    std::vector<Candidate> candidates_;
+    std::vector<Timings> timings_;
+};
+
+Result<> run_table(const Options& options, const Table& table, const Listeners& listeners) {
+    auto ours = Ours::open("/sys/fs/bpf/sluice", table, listeners);
+    if (!ours) return pass_on(ours);
+    std::vector<Candidate> candidates;
+    auto add = [&](Result<Candidate> made) -> Result<> {
+        if (!made) return pass_on(made);
+        candidates.push_back(std::move(*made));
+        return {};
+    };
+    if (auto ok = add(baseline(table, listeners, options.misplace)); !ok) return ok;
+    candidates.push_back(ours->take_candidate());
+    if (auto ok = add(floor(listeners)); !ok) return ok;
+    if (auto ok = add(empty()); !ok) return ok;
+
+    Contest contest(std::move(candidates));
+    auto& competitors = contest.candidates();
+    for (const Workload& workload : table.workloads) {
+        if (auto ok = same_answers(workload, ours->lookup(), competitors[1], competitors[0]); !ok)
+            return pass_on(ok, workload.name);
+        if (options.check) continue;
+        if (auto ok = contest.measure(workload, options.rounds); !ok) return ok;
+        contest.print(workload.name);
+    }
+    return {};
+}
+
+Result<> run_size(const Options& options, Family family, std::size_t size) {
+    const auto services = static_cast<std::uint32_t>(std::min<std::size_t>(options.services, size));
+    auto listeners = Listeners::open(family, services);
+    if (!listeners) return pass_on(listeners);
+    const TableRequest request{family, size, services, REPLAY_KEYS, options.seed};
+    for (auto* make : {edge_mix, nested_mix}) {
+        const Table table = make(request);
+        const std::string title = std::string(to_string(family)) + ", " + std::to_string(size) +
+                                  " bindings, " + std::string(table.name);
+        if (!options.check)
+            std::printf("\n%s\n  %-20s %-9s %6s %-11s   %s\n", title.c_str(), "", "", "ns",
+                        "quartiles", "ratio quartiles  min-max");
+        if (auto ok = run_table(options, table, *listeners); !ok) return pass_on(ok, title);
+        if (options.check)
+            std::printf("%s: %zu answers are equal\n", title.c_str(),
+                        table.workloads.size() * sample);
+    }
+    return {};
+}
+
+Result<> print_programs() {
+    std::printf("%-18s %12s %10s %12s\n", "program", "instructions", "verified", "verifier ms");
+    for (const NamedProgram& each : programs()) {
+        auto seen = verify(each.elf, each.name);
+        if (!seen) return pass_on(seen, each.title);
+        std::printf("%-18s %12u %10u %12.1f\n", std::string(each.title).c_str(), seen->instructions,
+                    seen->verified, seen->milliseconds);
+    }
+    return {};
+}
+
+Result<> run_all(const Options& options) {
+    if (auto ok = own_namespaces(); !ok) return ok;
+    if (!options.check) {
+        std::printf("seed %" PRIu64 ", %zu rounds of %u lookups\n\n", options.seed, options.rounds,
+                    runs_a_round);
+        if (auto ok = print_programs(); !ok) return ok;
+    }
+    for (const std::size_t size : options.sizes)
+        for (const Family family : {Family::ipv4, Family::ipv6})
+            if (auto ok = run_size(options, family, size); !ok) return ok;
+    return {};
+}
+
+int main_with(int argc, char** argv) {
+    Options options;
+    CLI::App app("Measures lookups of the dispatcher against tubular's layout (bench/README.md)");
+    app.add_option("--sizes", options.sizes, "how many bindings, with commas; up to 1000000")
+        ->delimiter(',')
+        ->check(CLI::Range(10, 1000000));
+    app.add_option("--rounds", options.rounds, "rounds of each measurement")
+        ->check(CLI::Range(4, REPLAY_KEYS - 1));
+    app.add_option("--services", options.services, "services, with one socket each")
+        ->check(CLI::Range(2, 300));
+    app.add_option("--seed", options.seed, "of the random tables and keys");
+    app.add_flag("--check", options.check, "only compare the answers; tells nothing of time");
+    app.add_flag("--misplace", options.misplace,
+                 "give the baseline one wrong binding: the comparison must fail");
+    CLI11_PARSE(app, argc, argv);
+    if (auto ok = run_all(options); !ok) {
+        std::fprintf(stderr, "lookup_bench: %s\n", ok.error().message().c_str());
+        if (!ok.error().hint().empty())
+            std::fprintf(stderr, "hint: %s\n", ok.error().hint().c_str());
+        return 1;
+    }
+    return 0;
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) { return sluice::bench::main_with(argc, argv); }
