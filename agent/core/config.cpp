@@ -197,6 +197,8 @@ class Parser {
     std::optional<Unavailable> read_unavailable(const ConfigFile& file, const YamlNode& node) {
         if (node.is_map()) {
             std::optional<Unavailable> policy;
+            if (node.first == nullptr)
+                reader_.error(file, node, "unavailable is reject, pass or {fallback: SERVICE}");
             reader_.take_map(file, node, "unavailable",
                              {{"fallback", [&](const YamlNode&, const YamlNode& v) {
                                    if (auto name = service_name(file, v)) {
@@ -299,6 +301,7 @@ class Parser {
     void read_follow(const ConfigFile& file, const YamlNode& node, std::vector<FollowRule>& rules) {
         reader_.each_item(file, node, "sockets", [&](const YamlNode& item) {
             FollowRule rule;
+            const auto before = problems();
             const bool map = reader_.take_map(
                 file, item, "an element of sockets",
                 {{"unit",
@@ -310,13 +313,21 @@ class Parser {
                           if (auto triple = read_triple(file, one)) rule.listen.push_back(*triple);
                       });
                   }}});
-            if (map && rule.unit.empty()) reader_.error(file, item, "unit is missing");
-            if (map && rule.listen.empty()) reader_.error(file, item, "listen is missing");
+            const bool fine = map && problems() == before;  // what is missing may be misspelt
+            if (fine && rule.unit.empty()) reader_.error(file, item, "unit is missing");
+            if (fine && rule.listen.empty()) reader_.error(file, item, "listen is missing");
             rules.push_back(std::move(rule));
         });
     }
 
+    std::size_t problems() const { return out_.errors.size() + out_.more_errors; }
+
     std::optional<ListenTriple> read_triple(const ConfigFile& file, const YamlNode& node) {
+        if (node.is_map()) {
+            reader_.error(file, node, "PROTOCOL ADDRESS PORT is a text, not a map",
+                          "an address with colons needs quotes: \"tcp :: 443\"");
+            return std::nullopt;
+        }
         const auto text = reader_.text(file, node, "PROTOCOL ADDRESS PORT");
         if (!text) return std::nullopt;
         const auto words = split(*text, ' ');
@@ -421,7 +432,7 @@ class Parser {
         int targets = of ? 1 : 0;
         bool broken = false, prefix = false, from_file = false, protocol = false, port = false;
         Target target = of ? Target::service(of) : Target::pass();
-        const auto before = out_.errors.size() + out_.more_errors;
+        const auto before = problems();
         const auto verdict = [&](const YamlNode& v, Target verdict_target, std::string_view what) {
             ++targets;
             if (reader_.boolean(file, v, what).value_or(true) == false)
@@ -476,8 +487,7 @@ class Parser {
                             }});
         }
         if (!reader_.take_map(file, node, "a binding", keys)) return;
-        if (out_.errors.size() + out_.more_errors > before)
-            return;  // what is missing may be misspelt
+        if (problems() > before) return;  // what is missing may be misspelt
         if (targets != 1)
             return reader_.error(file, node,
                                  "a binding has exactly one of service, reject and pass");
@@ -593,7 +603,6 @@ class Parser {
         std::vector<Binding> bindings;
         bindings.reserve(written_.size());
         for (Written& one : written_) bindings.push_back(std::move(one.binding));
-        written_.clear();
         auto table = Bindings::make(std::move(bindings));
         if (!table) return add_table_error(table.error());
         config_.bindings = std::move(*table);
@@ -679,14 +688,17 @@ class Parser {
                                  with_commas(prefixes) + " were asked for");
     }
 
-    // Overlapping ranges and the like: the error knows the places, but not the columns.
+    // Overlapping ranges and the like: the error knows the line, what was written the column.
     void add_table_error(const Error& error) {
         const Place place = error.where().empty() ? Place{main_name_, 1, 0} : error.where().front();
-        const auto file = std::ranges::find_if(
-            loaded_, [&](const ConfigFile& one) { return *one.name == place.file; });
-        reader_.error_at(file == loaded_.end() ? loaded_.front() : *file,
-                         static_cast<std::uint32_t>(std::max(place.line, 1) - 1), 0, 1,
-                         error.message(), error.hint());
+        const auto at = std::ranges::find_if(written_, [&](const Written& one) {
+            return one.binding.line == place.line && *one.file->name == place.file;
+        });
+        if (at == written_.end())
+            reader_.error_at(loaded_.front(), 0, 0, 1, error.message(), error.hint());
+        else
+            reader_.error_at(*at->file, static_cast<std::uint32_t>(place.line - 1), at->column,
+                             at->width, error.message(), error.hint());
     }
 
     void warn_unused() {

@@ -26,13 +26,34 @@ class TextBuffer : public std::streambuf {
 
 constexpr std::string_view blanks = " \t\r\n";
 
-// What stands at `at`, after an anchor if there is one, when it is one of YAML's words for null.
-std::string_view null_word_at(std::string_view source, std::size_t at) {
+// The text of a value, behind its anchor and tag if it has any.
+std::string_view value_at(std::string_view source, std::size_t at) {
     std::string_view rest = source.substr(std::min(at, source.size()));
-    if (rest.starts_with('&')) {
+    while (rest.starts_with('&') || rest.starts_with('!')) {
         rest.remove_prefix(std::min(rest.find_first_of(blanks), rest.size()));
         rest.remove_prefix(std::min(rest.find_first_not_of(blanks), rest.size()));
     }
+    return rest;
+}
+
+// yaml-cpp takes a quoted text that the file ends in the middle of as whole.
+bool is_never_closed(std::string_view value) {
+    if (!value.starts_with('"') && !value.starts_with('\'')) return false;
+    const char quote = value.front();
+    for (std::size_t i = 1; i < value.size(); ++i) {
+        if (quote == '"' && value[i] == '\\')
+            ++i;
+        else if (value[i] == quote && value.substr(i + 1).starts_with(quote) && quote == '\'')
+            ++i;
+        else if (value[i] == quote)
+            return false;
+    }
+    return true;
+}
+
+// What stands at `at` when it is one of YAML's words for null.
+std::string_view null_word_at(std::string_view source, std::size_t at) {
+    const std::string_view rest = value_at(source, at);
     for (const std::string_view word : {"~", "null", "Null", "NULL"}) {
         if (!rest.starts_with(word)) continue;
         if (rest.size() == word.size() || (blanks.find(rest[word.size()]) != blanks.npos) ||
@@ -71,6 +92,8 @@ class YamlBuilder : public YAML::EventHandler {
             node.width = static_cast<std::uint32_t>(word.size());
             last_null_ = &node;
             last_null_at_ = mark.pos;
+        } else {
+            move_to_key(node);
         }
         complete(anchor, &node);
     }
@@ -95,6 +118,8 @@ class YamlBuilder : public YAML::EventHandler {
         const std::size_t at = offset(mark);
         node.plain = tag == "?";
         node.width = static_cast<std::uint32_t>(value.size());
+        if (!node.plain && is_never_closed(value_at(source_, at)))
+            refuse(mark, "not valid YAML: a quote that is never closed", "");
         if (source_.substr(at, value.size()) == value) {
             node.text = source_.substr(at, value.size());
         } else {
@@ -141,6 +166,7 @@ class YamlBuilder : public YAML::EventHandler {
         if (last_null_ != nullptr && last_null_at_ == mark.pos) {
             last_null_->kind = YamlNode::Kind::empty;
             last_null_->text = {};
+            move_to_key(*last_null_);
         }
         last_null_ = nullptr;
         if (document_.nodes_.size() >= max_yaml_nodes)
@@ -154,6 +180,9 @@ class YamlBuilder : public YAML::EventHandler {
             return node;
         }
         Open& parent = open_.back();
+        key_ = parent.node->kind == YamlNode::Kind::map && parent.node->children % 2 == 1
+                   ? parent.last
+                   : nullptr;
         if (parent.last == nullptr)
             parent.node->first = &node;
         else
@@ -161,6 +190,14 @@ class YamlBuilder : public YAML::EventHandler {
         parent.last = &node;
         ++parent.node->children;
         return node;
+    }
+
+    // yaml-cpp puts an empty value where the next thing starts, maybe lines below.
+    void move_to_key(YamlNode& empty) const {
+        if (key_ == nullptr) return;
+        empty.line = key_->line;
+        empty.column = key_->column;
+        empty.width = key_->width;
     }
 
     void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -187,6 +224,7 @@ class YamlBuilder : public YAML::EventHandler {
     YamlDocument& document_;
     std::vector<Open> open_;
     std::vector<const YamlNode*> anchors_;  // by number; null while the node is open
+    const YamlNode* key_ = nullptr;         // of the latest node, when that is a map's value
     YamlNode* last_null_ = nullptr;         // a null word that may turn out to be the next node's
     int last_null_at_ = -1;
     int aliases_ = 0;
