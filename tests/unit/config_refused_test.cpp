@@ -306,6 +306,7 @@ TEST(Config, RefusesAdminsAndGuardsThatAreNotWellSaid) {
          "is a number"},
         {"version: 1\nguards: {max_removed: {at_least: }}\n", "2:24", "is a number"},
         {"version: 1\nguards: {protected: 192.0.2.0/24}\n", "2:21", "protected is a list"},
+        {"version: 1\nguards: {protected: []}\n", "2:21", "protected is an empty list"},
         {"version: 1\nguards: {protected: [192.0.2.1/24]}\n", "2:22", "bits set below its mask"},
         {"version: 1\nguards: {allow_empty: no}\n", "2:23", "allow_empty is true or false"},
         {"version: 1\nguards: {unserved: never}\n", "2:20", "refuse or allow"},
