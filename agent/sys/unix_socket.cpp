@@ -34,11 +34,13 @@ int connect_to(const Fd& fd, const sockaddr_un& address) {
     return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
-// A socket file outlives its server; only a connection tells whether anybody is there. To the
-// kernel nobody listens on a file of another kind either, and that is not ours to remove.
-bool is_stale(const sockaddr_un& address, UnixKind kind) {
+bool is_socket_file(const std::string& path) {
     struct stat info{};
-    if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+    return ::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// A socket file outlives its server; only a connection tells whether anybody is there.
+bool is_stale(const sockaddr_un& address, UnixKind kind) {
     const Fd fd(::socket(AF_UNIX, type_of(kind) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     return fd && connect_to(fd, address) != 0 && errno == ECONNREFUSED;
 }
@@ -65,6 +67,9 @@ Result<Fd> listen_unix(const std::string& path, UnixKind kind) {
     if (!fd) return fail_errno(errno, "make a Unix socket");
     int result = bind_to(fd, *address);
     if (result != 0 && errno == EADDRINUSE) {
+        // To a connection it looks like a stale one, but it is not ours to remove.
+        if (!is_socket_file(path))
+            return fail(Failure::failed, path + " is in the way, and no socket");
         if (!is_stale(*address, kind))
             return fail(Failure::failed, "somebody listens on " + path + " already");
         if (::unlink(path.c_str()) != 0 && errno != ENOENT)
