@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/plan.h"
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -88,6 +90,12 @@ void compare_services(Plan& plan, const std::map<std::string, ServiceConfig>& fr
         if (!to.contains(name)) plan.services.push_back({name, ServiceChange::Kind::removed, {}});
 }
 
+// What one owner says, whether it answers or waits: after an unbind, what waited answers.
+bool say_the_same(const Bindings& from, const Bindings& to) {
+    return std::ranges::equal(from, to,
+                              [](const Binding& a, const Binding& b) { return a.same_meaning(b); });
+}
+
 }  // namespace
 
 Plan make_plan(const Generation& from_generation, const Bindings& from,
@@ -96,10 +104,10 @@ Plan make_plan(const Generation& from_generation, const Bindings& from,
     plan.base = from_generation.number;
     compare_bindings(plan, from, to);
     compare_services(plan, from_generation.services, to_generation.services);
-    const bool waiting_differ = from_generation.config.size() != to_generation.config.size() ||
-                                from_generation.runtime.size() != to_generation.runtime.size();
     if (!(from_generation.admins == to_generation.admins) ||
-        !(from_generation.guards == to_generation.guards) || waiting_differ)
+        !(from_generation.guards == to_generation.guards) ||
+        !say_the_same(from_generation.config, to_generation.config) ||
+        !say_the_same(from_generation.runtime, to_generation.runtime))
         plan.other_changes = true;
     return plan;
 }
