@@ -65,12 +65,14 @@ void AgentWorld::write(const std::string& path, const std::string& text) {
     if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
 
-Command AgentWorld::sluiced(std::vector<std::string> more) const {
-    Command command{{SLUICED, "--config", config_path(), "--run-dir", run_dir(), "--state-dir",
-                     state_dir(), "--bpffs", bpffs()},
-                    {{"NOTIFY_SOCKET", scratch() + "/notify"}},
-                    {}};
-    command.words.insert(command.words.end(), more.begin(), more.end());
+Command AgentWorld::sluiced(const std::map<std::string, std::string>& flags) const {
+    std::map<std::string, std::string> all = flags;
+    all.insert({{"--config", config_path()},
+                {"--run-dir", run_dir()},
+                {"--state-dir", state_dir()},
+                {"--bpffs", bpffs()}});
+    Command command{{SLUICED}, {{"NOTIFY_SOCKET", scratch() + "/notify"}}, {}};
+    for (const auto& [flag, value] : all) command.words.insert(command.words.end(), {flag, value});
     return command;
 }
 

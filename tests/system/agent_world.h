@@ -3,6 +3,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,8 +33,8 @@ class AgentWorld : public FreshWorld {
     void write_config(const std::string& yaml) const { write(config_path(), yaml); }
     static void write(const std::string& path, const std::string& text);
 
-    // sluiced with this world's directories; more words may follow or override.
-    Command sluiced(std::vector<std::string> more = {}) const;
+    // sluiced with this world's directories, or others where `flags` says so.
+    Command sluiced(const std::map<std::string, std::string>& flags = {}) const;
     // Runs it until it says READY; throws with its log when it does not.
     void start() { start(sluiced()); }
     void start(const std::string& yaml);
