@@ -279,7 +279,8 @@ static __always_inline __u64 cursor(__u32 by, __u32 target, __u32 hop, __u32 tur
  */
 __attribute__((noinline)) __u64 next_choice(__u64 at, __u32 class, __u32 half, __u32 hash) {
     __u32 target = CURSOR_TARGET(at), by = CURSOR_BY(at), turn = CURSOR_TURN(at);
-    for (__u32 hop = CURSOR_HOP(at), i = 0; i <= SLUICE_MAX_FALLBACKS; i++, hop++) {
+    /* One turn more than there are services in the longest chain: what the last one falls to. */
+    for (__u32 hop = CURSOR_HOP(at), i = 0; i <= SLUICE_MAX_FALLBACKS + 1; i++, hop++) {
         if (target >= SLUICE_MAX_SERVICES) return cursor(by, target, hop, 0, 0);
         if (hop > SLUICE_MAX_FALLBACKS) break;
         const struct sluice_service* record = bpf_map_lookup_elem(&services, &target);

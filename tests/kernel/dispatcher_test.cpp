@@ -100,6 +100,19 @@ TEST_F(DispatcherTest, AnUnavailableServiceRejectsPassesOrFallsBack) {
     EXPECT_TRUE(reaches("127.7.7.7:80", www));
 }
 
+TEST_F(DispatcherTest, TheLastOfTheLongestChainOfFallbacksHasItsSay) {
+    TestPlane plane(bpffs());
+    const Fd ordinary = listen_tcp("127.7.7.7:80"), last = listen_tcp("127.0.0.1:1001");
+    for (const char* from : {"a", "b", "c", "d"})
+        plane.services[from].unavailable = {Unavailable::Kind::fallback,
+                                            std::string(1, static_cast<char>(from[0] + 1))};
+    plane.services["e"].unavailable = {Unavailable::Kind::pass, ""};
+    plane.apply({"tcp 127.7.0.0/16 80 a"});
+    EXPECT_TRUE(reaches("127.7.7.7:80", ordinary)) << "passed, by the policy of the last one";
+    plane.add("e", {&last});
+    EXPECT_TRUE(reaches("127.7.7.7:80", last));
+}
+
 TEST_F(DispatcherTest, WhenOneOfSeveralSocketsClosesItsSiblingsServe) {
     TestPlane plane(bpffs());
     plane.apply({"tcp 127.7.0.0/16 80 www"});

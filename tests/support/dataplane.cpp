@@ -10,9 +10,13 @@
 
 namespace sluice::testing {
 
-TestPlane::TestPlane(const std::string& bpffs, kernel::Site site) {
-    site.directory = bpffs;
-    dispatcher.emplace(must(kernel::Dispatcher::open(site)));
+TestPlane::TestPlane(const std::string& bpffs, kernel::Site site) : site_(site) {
+    site_.directory = bpffs;
+    adopt();
+}
+
+void TestPlane::adopt() {
+    dispatcher.emplace(must(kernel::Dispatcher::open(site_)));
     services_table.emplace(dispatcher->maps().services);
     table.emplace(must(kernel::BindingTable::adopt(*dispatcher, *services_table)));
     sockets.emplace(must(kernel::SocketTable::adopt(*dispatcher, *services_table)));
@@ -22,10 +26,20 @@ TestPlane::TestPlane(const std::string& bpffs, kernel::Site site) {
         services[name].unavailable = services_table->unavailable(dispatcher->maps().active(), id);
 }
 
+void TestPlane::reopen() {
+    sockets.reset();
+    table.reset();
+    services_table.reset();
+    dispatcher.reset();
+    adopt();
+}
+
 void TestPlane::settle() {
-    if (table->settled()) return;
+    if (table->settled() && !sockets->has_retired()) return;
+    const auto retired = sockets->retired();
     must(dispatcher->grace_period());
     must(table->settle());
+    sockets->reclaim(retired);
 }
 
 Result<kernel::ApplyStats> TestPlane::try_apply(const Bindings& to) {

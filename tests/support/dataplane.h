@@ -20,7 +20,9 @@ class TestPlane {
     // The new table is these lines (support/world.h); services that are named appear by themselves.
     void apply(const std::vector<std::string>& lines);
     Result<kernel::ApplyStats> try_apply(const Bindings& to);
-    void settle();  // grace period, second half
+    void settle();  // grace period, second half, retired slots
+    // As an agent that was killed and started again: from what is pinned.
+    void reopen();
     void add(const std::string& service, const std::vector<const Fd*>& sockets, bool dual = false);
     static kernel::NewSocket describe(const Fd& socket, bool dual = false);
 
@@ -31,6 +33,10 @@ class TestPlane {
     std::map<std::string, ServiceConfig> services;
     Bindings running;
     std::uint64_t generation = 0;
+
+  private:
+    void adopt();
+    kernel::Site site_;
 };
 
 }  // namespace sluice::testing

@@ -85,7 +85,12 @@ Dialled dial_for(std::string_view to, int milliseconds) {
 
 }  // namespace
 
-Endpoint at(std::string_view text) { return must(Endpoint::parse(text)); }
+Endpoint at(std::string_view text) {
+    if (!text.ends_with(":0")) return must(Endpoint::parse(text));
+    Endpoint any = must(Endpoint::parse(std::string(text.substr(0, text.size() - 1)) + "1"));
+    any.port = 0;
+    return any;
+}
 
 Fd serve(Protocol protocol, std::string_view text, SocketOptions options) {
     const Endpoint endpoint = at(text);

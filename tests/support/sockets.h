@@ -11,7 +11,7 @@
 
 namespace sluice::testing {
 
-Endpoint at(std::string_view text);  // "127.0.0.1:80", "[::1]:80"
+Endpoint at(std::string_view text);  // "127.0.0.1:80", "[::1]:80"; port 0: any that is free
 
 struct SocketOptions {
     bool v6only = false;
