@@ -84,6 +84,9 @@ void AgentWorld::start(const std::string& yaml) {
 void AgentWorld::start(Command command) {
     if (agent_ && agent_->running()) throw std::logic_error("an agent is running");
     agent_.reset();
+    // What an earlier agent said, nobody waits for any more.
+    std::array<char, 4096> old{};
+    while (::recv(notifications_.get(), old.data(), old.size(), MSG_DONTWAIT) > 0) continue;
     agent_.emplace(command);
     notified("READY=1");
     // Its answer to a question shows it idle, with one descriptor for us.
