@@ -23,6 +23,9 @@ class TestPlane {
     void settle();  // grace period, second half, retired slots
     // As an agent that was killed and started again: from what is pinned.
     void reopen();
+    // For the next reopen().
+    void set_image(kernel::ProgramImage image) { site_.image = image; }
+    void set_capacity(std::uint32_t capacity) { site_.capacity = capacity; }
     void add(const std::string& service, const std::vector<const Fd*>& sockets, bool dual = false);
     static kernel::NewSocket describe(const Fd& socket, bool dual = false);
 
