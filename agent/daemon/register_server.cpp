@@ -97,6 +97,7 @@ RegisterServer::~RegisterServer() = default;
 Result<std::unique_ptr<RegisterServer>> RegisterServer::start(EventLoop& loop, Fd listener,
                                                               RegistrationHandler& handler) {
     std::unique_ptr<RegisterServer> server(new RegisterServer(loop, std::move(listener), handler));
+    if (auto ok = make_nonblocking(server->listener_); !ok) return pass_on(ok);
     auto accepting = loop.io(server->listener_.get(), EPOLLIN,
                              [self = server.get()](std::uint32_t) { self->accept_all(); });
     if (!accepting) return pass_on(accepting);

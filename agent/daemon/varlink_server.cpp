@@ -165,10 +165,12 @@ class VarlinkServer::Connection {
         if (const auto wrong = interface.first_mismatch(method->in, call.parameters);
             !wrong.empty())
             return reply(service_error(ServiceError::invalid_parameter, wrong));
-        // Descriptors belong to the call that can use them; what is left over is closed.
+        // Descriptors belong to the first call that can use them: one that came before it may have
+        // been read together with it. work() closes what is left over.
         std::vector<Fd> descriptors;
-        if (call.parameters.contains("sockets")) descriptors = std::move(descriptors_);
-        descriptors_.clear();
+        if (const auto sockets = call.parameters.find("sockets");
+            sockets != call.parameters.end() && !sockets->empty())
+            descriptors.swap(descriptors_);
         auto answer = server_.handler_.call(call, descriptors, peer_);
         if (!answer) {
             if (answer.error().failure() == Failure::refused)
@@ -240,6 +242,7 @@ Result<std::unique_ptr<VarlinkServer>> VarlinkServer::start(EventLoop& loop, Fd 
     if (!interface) return pass_on(interface, "read the interface");
     std::unique_ptr<VarlinkServer> server(
         new VarlinkServer(loop, std::move(listener), handler, limits, std::move(*interface)));
+    if (auto ok = make_nonblocking(server->listener_); !ok) return pass_on(ok);
     auto accepting = loop.io(server->listener_.get(), EPOLLIN,
                              [self = server.get()](std::uint32_t) { self->accept_all(); });
     if (!accepting) return pass_on(accepting);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -80,6 +81,13 @@ Result<Fd> listen_unix(const std::string& path, UnixKind kind) {
     if (::chmod(path.c_str(), 0666) != 0) return fail_errno(errno, "set the mode of " + path);
     if (::listen(fd.get(), backlog) != 0) return fail_errno(errno, "listen on " + path);
     return fd;
+}
+
+Result<> make_nonblocking(const Fd& listener) {
+    const int flags = ::fcntl(listener.get(), F_GETFL);
+    if (flags < 0 || ::fcntl(listener.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+        return fail_errno(errno, "make a socket non-blocking");
+    return {};
 }
 
 Result<Fd> accept_unix(const Fd& listener) {

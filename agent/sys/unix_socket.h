@@ -20,6 +20,9 @@ enum class UnixKind { stream, seqpacket };
 // nobody listens on is replaced; one that somebody does is an error.
 Result<Fd> listen_unix(const std::string& path, UnixKind kind);
 
+// For a listener that somebody else made: systemd passes blocking ones by default.
+Result<> make_nonblocking(const Fd& listener);
+
 // Non-blocking, close-on-exec. An Fd that is not open when nobody is waiting any more.
 Result<Fd> accept_unix(const Fd& listener);
 
