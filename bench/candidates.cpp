@@ -5,6 +5,8 @@
 #include <baseline.skel.h>
 #include <filesystem>
 #include <floor.skel.h>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <netinet/in.h>
 #include <replay_baseline.skel.h>
@@ -20,15 +22,11 @@
 namespace sluice::bench {
 namespace {
 
-Elf bytes(const void* data, std::size_t size) {
-    return {static_cast<const std::byte*>(data), size};
-}
-
 template <class ElfBytes>
 Elf elf_of(ElfBytes embedded) {
     std::size_t size = 0;
     const void* data = embedded(&size);
-    return bytes(data, size);
+    return {static_cast<const std::byte*>(data), size};
 }
 
 Result<Fd> listener(Family family) {
@@ -81,13 +79,34 @@ Result<Fd> pinned_program(const std::string& directory) {
     return fd;
 }
 
-Result<Replay> load_replay(const std::string& directory) {
-    auto dispatcher = kernel::Dispatcher::open(
-        {.directory = directory, .image = {elf_of(replay_dispatch__elf_bytes)}});
+// Puts another program over the maps that are pinned in `directory`, as an upgrade of the agent
+// does.
+Result<Fd> load_dispatcher(const std::string& directory, Elf elf) {
+    auto dispatcher = kernel::Dispatcher::open({.directory = directory, .image = {elf}});
     if (!dispatcher) return pass_on(dispatcher);
-    auto program = pinned_program(dispatcher->directory());
-    if (!program) return pass_on(program);
+    return pinned_program(dispatcher->directory());
+}
+
+Result<Replay> load_replay(const std::string& directory, Elf elf) {
+    auto program = load_dispatcher(directory, elf);
+    if (!program) return pass_on(program, "with replay.h");
     return Replay::open(std::move(*program));
+}
+
+Result<Candidate> load_other(const std::string& directory, const OtherBuild& other) {
+    auto replay = load_replay(directory, other.replay);
+    if (!replay) return pass_on(replay, other.name);
+    auto program = load_dispatcher(directory, other.plain);
+    if (!program) return pass_on(program, other.name);
+    return Candidate{other.name, std::move(*program), std::move(*replay)};
+}
+
+Result<std::vector<std::byte>> read_bytes(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (!file) return fail(Failure::invalid, "cannot read " + path);
+    const auto all = std::as_bytes(std::span(text));
+    return std::vector<std::byte>(all.begin(), all.end());
 }
 
 baseline_key key_of(const Entry& entry) {
@@ -130,7 +149,7 @@ Result<> fill_sockets(int map, const Listeners& listeners, std::size_t count) {
     return {};
 }
 
-Result<Candidate> make_candidate(std::string_view name, const char* program, const Object& plain,
+Result<Candidate> make_candidate(std::string name, const char* program, const Object& plain,
                                  const Object& replayed) {
     auto as_it_is = plain.program(program);
     if (!as_it_is) return pass_on(as_it_is);
@@ -138,7 +157,7 @@ Result<Candidate> make_candidate(std::string_view name, const char* program, con
     if (!with_keys) return pass_on(with_keys);
     auto replay = Replay::open(std::move(*with_keys));
     if (!replay) return pass_on(replay);
-    return Candidate{name, std::move(*as_it_is), std::move(*replay)};
+    return Candidate{std::move(name), std::move(*as_it_is), std::move(*replay)};
 }
 
 }  // namespace
@@ -156,11 +175,24 @@ Result<Listeners> Listeners::open(Family family, std::uint32_t count) {
     return listeners;
 }
 
+Result<OtherBuild> OtherBuild::read(const std::string& plain, const std::string& replay) {
+    auto as_it_is = read_bytes(plain), with_keys = read_bytes(replay);
+    if (!as_it_is) return pass_on(as_it_is);
+    if (!with_keys) return pass_on(with_keys);
+    const std::string file = std::filesystem::path(plain).filename();
+    return OtherBuild{file.substr(0, file.find('.')), *std::move(as_it_is), *std::move(with_keys)};
+}
+
 Result<Ours> Ours::open(const std::string& directory, const Table& table,
-                        const Listeners& listeners) {
+                        const Listeners& listeners, const std::vector<OtherBuild>& others) {
     Ours ours(directory);
-    // First the program with replay.h; the real one then takes its maps over, as an upgrade does.
-    auto replay = load_replay(directory);
+    std::vector<Candidate> more;
+    for (const OtherBuild& other : others) {
+        auto loaded = load_other(directory, other);
+        if (!loaded) return pass_on(loaded);
+        more.push_back(std::move(*loaded));
+    }
+    auto replay = load_replay(directory, elf_of(replay_dispatch__elf_bytes));
     if (!replay) return pass_on(replay, "load the dispatcher with replay.h");
     auto plane = kernel::Dataplane::open({.directory = directory});
     if (!plane) return pass_on(plane, "load the dispatcher");
@@ -168,7 +200,8 @@ Result<Ours> Ours::open(const std::string& directory, const Table& table,
     if (auto ok = ours.fill(table, listeners); !ok) return pass_on(ok, "fill the dispatcher");
     auto program = pinned_program(ours.plane_->dispatcher().directory());
     if (!program) return pass_on(program);
-    ours.candidate_ = Candidate{"ours", std::move(*program), std::move(*replay)};
+    ours.candidates_.push_back({"ours", std::move(*program), std::move(*replay)});
+    std::ranges::move(more, std::back_inserter(ours.candidates_));
     return ours;
 }
 

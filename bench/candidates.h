@@ -6,7 +6,6 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,30 +26,38 @@ struct Listeners {
 
 // A program as it is, and the same text compiled with replay.h over the same maps.
 struct Candidate {
-    std::string_view name;
+    std::string name;
     Fd program;
     Replay replay;
+};
+
+// Object files of another build of the dispatcher, compiled without and with replay.h.
+struct OtherBuild {
+    static Result<OtherBuild> read(const std::string& plain, const std::string& replay);
+    std::string name;
+    std::vector<std::byte> plain, replay;
 };
 
 // The dispatcher in a directory of its own, which goes with the object.
 class Ours {
   public:
     // `directory`: does not exist yet, in a mounted bpffs.
+    // `others` are loaded before it, over the same maps.
     static Result<Ours> open(const std::string& directory, const Table& table,
-                             const Listeners& listeners);
+                             const Listeners& listeners, const std::vector<OtherBuild>& others);
     ~Ours();
     Ours(Ours&&) = default;
     Ours& operator=(Ours&&) = delete;
     const kernel::Lookup& lookup() const { return plane_->lookup(); }
-    // Once; it stays good as long as this lives.
-    Candidate take_candidate() { return std::move(*candidate_); }
+    // Ours, then the others. Once; they stay good as long as this lives.
+    std::vector<Candidate> take_candidates() { return std::move(candidates_); }
 
   private:
     explicit Ours(std::string directory) : directory_(std::move(directory)) {}
     Result<> fill(const Table& table, const Listeners& listeners);
     std::string directory_;
     std::unique_ptr<kernel::Dataplane> plane_;
-    std::optional<Candidate> candidate_;
+    std::vector<Candidate> candidates_;
 };
 
 // `misplace`: bind the first entry to another service, which the comparison must find.

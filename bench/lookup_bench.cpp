@@ -3,8 +3,10 @@
 // in interleaved rounds. README.md says how to read what it prints.
 #include <algorithm>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
-#include <map>
+#include <numeric>
+#include <random>
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -18,14 +20,17 @@ namespace {
 
 // Keys are in the order of the random generator: any run of them is a sample.
 constexpr std::uint32_t runs_a_round = 16384;
+constexpr std::uint32_t cold_runs_a_round = 256;
 constexpr std::size_t sample = 2000;
-static_assert(REPLAY_KEYS % runs_a_round == 0, "a few rounds ask for every key equally often");
+constexpr std::size_t displaced = std::size_t{4} << 20U;  // bytes: more than a second-level cache
+static_assert(REPLAY_KEYS % runs_a_round == 0 && REPLAY_KEYS % cold_runs_a_round == 0);
 
 struct Options {
     std::vector<std::size_t> sizes{10, 1000, 100000};
     std::size_t rounds = 32;
     std::uint32_t services = 300;
     std::uint64_t seed = 1;
+    std::vector<OtherBuild> others;
     bool check = false;     // compare answers, measure nothing
     bool misplace = false;  // bind one entry of the baseline wrongly: the comparison must fail
 };
@@ -55,27 +60,30 @@ Result<> differ(std::string_view what, const Key& key, const Run& expected, cons
                                      std::string(what) + " " + text(got));
 }
 
-// Ours by the agent's own test run, and what `replay.h` made of every program that looks anything
-// up.
-Result<> same_answers(const Workload& workload, const kernel::Lookup& lookup, Candidate& ours,
-                      Candidate& baseline) {
-    for (Candidate* each : {&ours, &baseline})
-        if (auto ok = each->replay.load(workload.keys); !ok) return ok;
+// Ours by the agent's own test run too; and what replay.h made of every program. `lookups`: the
+// baseline and every build of ours.
+Result<> same_answers(const Workload& workload, const kernel::Lookup& agent,
+                      std::span<Candidate> lookups) {
+    const Candidate& baseline = lookups.front();
+    for (Candidate& each : lookups)
+        if (auto ok = each.replay.load(workload.keys); !ok) return ok;
     for (const Key& key : std::span(workload.keys).first(sample)) {
         const auto expected = run(baseline.program, key);
         if (!expected) return fail(expected.error());
         if ((expected->cookie != 0) != workload.bound)
             return fail(Failure::failed, "tcp " + to_string(key.local) + ": not a key of '" +
                                              std::string(workload.name) + "'");
-        const auto verdict = lookup.verdict(Protocol::tcp, key.local, key.remote);
+        const auto verdict = agent.verdict(Protocol::tcp, key.local, key.remote);
         if (!verdict) return fail(verdict.error());
         const Run answer{verdict->drop, verdict->cookie};
         if (!expected->same_answer(answer)) return differ("ours", key, *expected, answer);
-        for (Candidate* each : {&ours, &baseline}) {
-            const auto replayed = each->replay.run(1);
+        for (const Candidate& each : lookups) {
+            const auto plain = run(each.program, key), replayed = each.replay.run(1);
+            if (!plain) return fail(plain.error());
             if (!replayed) return fail(replayed.error());
+            if (!expected->same_answer(*plain)) return differ(each.name, key, *expected, *plain);
             if (!expected->same_answer(*replayed))
-                return differ(std::string(each->name) + " replayed", key, *expected, *replayed);
+                return differ(each.name + " replayed", key, *expected, *replayed);
         }
     }
     return {};
@@ -95,12 +103,20 @@ double quantile(std::vector<double> values, double part) {
 
 class Contest {
   public:
-    explicit Contest(std::vector<Candidate> candidates)
-        : candidates_(std::move(candidates)), timings_(candidates_.size()) {}
+    Contest(std::vector<Candidate> candidates, std::uint64_t seed)
+        : candidates_(std::move(candidates)), order_(candidates_.size()), random_(seed) {
+        std::iota(order_.begin(), order_.end(), std::size_t{0});
+    }
 
-    // The first round warms up and is thrown away. Every round begins with the next candidate.
+    // The first round warms up and is thrown away.
     Result<> measure(const Workload& workload, std::size_t rounds) {
         timings_.assign(candidates_.size(), {});
+        Fd counting;
+        if (workload.manner == Manner::cold) {
+            auto started = count_run_times();
+            if (!started) return pass_on(started);
+            counting = std::move(*started);
+        }
         for (Candidate& each : candidates_)
             if (auto ok = each.replay.load(workload.keys); !ok) return ok;
         for (std::size_t round = 0; round <= rounds; ++round) {
@@ -134,27 +150,47 @@ class Contest {
     std::vector<Candidate>& candidates() { return candidates_; }  // the baseline, ours, …
 
   private:
-    // Nanoseconds by candidate.
+    // Nanoseconds by candidate. They are asked in another order each round: none always profits
+    // from what the one before it left in the caches.
     Result<std::vector<double>> run_round(const Workload& workload, std::size_t round) {
-        const Key& hot = workload.keys[round];
         std::vector<double> results(candidates_.size());
-        for (std::size_t turn = 0; turn < candidates_.size(); ++turn) {
-            const std::size_t i = (round + turn) % candidates_.size();
-            const Candidate& each = candidates_[i];
-            auto result = workload.one_key ? run(each.program, hot, runs_a_round)
-                                           : each.replay.run(runs_a_round);
+        std::ranges::shuffle(order_, random_);
+        for (const std::size_t i : order_) {
+            auto result = ask(candidates_[i], workload, round);
             if (!result) return pass_on(result);
-            results[i] = result->nanoseconds;
+            results[i] = *result;
         }
         return results;
     }
 
+    Result<double> ask(const Candidate& candidate, const Workload& workload, std::size_t round) {
+        if (workload.manner == Manner::cold) {
+            const std::size_t first = round * cold_runs_a_round % REPLAY_KEYS;
+            return run_apart(candidate.program,
+                             std::span(workload.keys).subspan(first, cold_runs_a_round),
+                             [this] { displace_caches(); });
+        }
+        auto result = workload.manner == Manner::one_key
+                          ? run(candidate.program, workload.keys[round], runs_a_round)
+                          : candidate.replay.run(runs_a_round);
+        if (!result) return pass_on(result);
+        return result->nanoseconds;
+    }
+
+    void displace_caches() {
+        constexpr std::size_t line = 64;
+        for (std::size_t at = 0; at < other_work_.size(); at += line) ++other_work_[at];
+    }
+
+    std::vector<unsigned char> other_work_ = std::vector<unsigned char>(displaced);
     std::vector<Candidate> candidates_;
+    std::vector<std::size_t> order_;
+    std::mt19937_64 random_;
     std::vector<Timings> timings_;
 };
 
 Result<> run_table(const Options& options, const Table& table, const Listeners& listeners) {
-    auto ours = Ours::open("/sys/fs/bpf/sluice", table, listeners);
+    auto ours = Ours::open("/sys/fs/bpf/sluice", table, listeners, options.others);
     if (!ours) return pass_on(ours);
     std::vector<Candidate> candidates;
     auto add = [&](Result<Candidate> made) -> Result<> {
@@ -163,14 +199,15 @@ Result<> run_table(const Options& options, const Table& table, const Listeners& 
         return {};
     };
     if (auto ok = add(baseline(table, listeners, options.misplace)); !ok) return ok;
-    candidates.push_back(ours->take_candidate());
+    std::ranges::move(ours->take_candidates(), std::back_inserter(candidates));
+    const std::size_t lookups = candidates.size();
     if (auto ok = add(floor(listeners)); !ok) return ok;
     if (auto ok = add(empty()); !ok) return ok;
 
-    Contest contest(std::move(candidates));
-    auto& competitors = contest.candidates();
+    Contest contest(std::move(candidates), options.seed);
+    const std::span looking_up = std::span(contest.candidates()).first(lookups);
     for (const Workload& workload : table.workloads) {
-        if (auto ok = same_answers(workload, ours->lookup(), competitors[1], competitors[0]); !ok)
+        if (auto ok = same_answers(workload, ours->lookup(), looking_up); !ok)
             return pass_on(ok, workload.name);
         if (options.check) continue;
         if (auto ok = contest.measure(workload, options.rounds); !ok) return ok;
@@ -223,6 +260,12 @@ Result<> run_all(const Options& options) {
     return {};
 }
 
+int failed(const Error& error) {
+    std::fprintf(stderr, "lookup_bench: %s\n", error.message().c_str());
+    if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+    return 1;
+}
+
 int main_with(int argc, char** argv) {
     Options options;
     CLI::App app("Measures lookups of the dispatcher against tubular's layout (bench/README.md)");
@@ -234,16 +277,19 @@ int main_with(int argc, char** argv) {
     app.add_option("--services", options.services, "services, with one socket each")
         ->check(CLI::Range(2, 300));
     app.add_option("--seed", options.seed, "of the random tables and keys");
+    std::vector<std::pair<std::string, std::string>> others;
+    app.add_option("--also", others,
+                   "another build of the dispatcher: its object file, and that with replay.h");
     app.add_flag("--check", options.check, "only compare the answers; tells nothing of time");
     app.add_flag("--misplace", options.misplace,
                  "give the baseline one wrong binding: the comparison must fail");
     CLI11_PARSE(app, argc, argv);
-    if (auto ok = run_all(options); !ok) {
-        std::fprintf(stderr, "lookup_bench: %s\n", ok.error().message().c_str());
-        if (!ok.error().hint().empty())
-            std::fprintf(stderr, "hint: %s\n", ok.error().hint().c_str());
-        return 1;
+    for (const auto& [plain, replay] : others) {
+        auto other = OtherBuild::read(plain, replay);
+        if (!other) return failed(other.error());
+        options.others.push_back(std::move(*other));
     }
+    if (auto ok = run_all(options); !ok) return failed(ok.error());
     return 0;
 }
 

@@ -40,19 +40,27 @@ Result<Run> run(const Fd& program, bpf_sk_lookup ctx, std::uint32_t repeat) {
     return Run{options.retval == SK_DROP, ctx.cookie, options.duration};
 }
 
+// `request`: arrays to be filled.
+Result<bpf_prog_info> info_of(int program, const bpf_prog_info& request = {}) {
+    bpf_prog_info info = request;
+    __u32 size = sizeof info;
+    if (bpf_obj_get_info_by_fd(program, &info, &size) != 0)
+        return fail_errno(errno, "ask about a program");
+    return info;
+}
+
 // The loader of the agent knows nothing of this map, so it is found among the program's.
 Result<Fd> keys_of(const Fd& program) {
     std::array<__u32, 32> ids{};
-    bpf_prog_info info{};
-    info.nr_map_ids = ids.size();
-    info.map_ids = reinterpret_cast<std::uintptr_t>(ids.data());
-    __u32 size = sizeof info;
-    if (bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0)
-        return fail_errno(errno, "ask about a program");
-    for (std::size_t i = 0; i < info.nr_map_ids && i < ids.size(); ++i) {
+    bpf_prog_info request{};
+    request.nr_map_ids = ids.size();
+    request.map_ids = reinterpret_cast<std::uintptr_t>(ids.data());
+    const auto info = info_of(program.get(), request);
+    if (!info) return fail(info.error());
+    for (std::size_t i = 0; i < info->nr_map_ids && i < ids.size(); ++i) {
         Fd map(bpf_map_get_fd_by_id(ids[i]));
         bpf_map_info about{};
-        size = sizeof about;
+        __u32 size = sizeof about;
         if (map && bpf_obj_get_info_by_fd(map.get(), &about, &size) == 0 &&
             std::strcmp(about.name, "replay_keys") == 0)
             return map;
@@ -76,6 +84,28 @@ Result<bpf_object*> open_object(Elf elf, const char* name) {
 
 Result<Run> run(const Fd& program, const Key& key, std::uint32_t repeat) {
     return run(program, context(key), repeat);
+}
+
+Result<Fd> count_run_times() {
+    Fd fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    if (!fd) return fail_errno(errno, "switch the counting of run times on");
+    return fd;
+}
+
+Result<double> run_apart(const Fd& program, std::span<const Key> keys,
+                         const std::function<void()>& between) {
+    const auto before = info_of(program.get());
+    if (!before) return fail(before.error());
+    for (const Key& key : keys) {
+        between();
+        if (auto ok = run(program, key); !ok) return pass_on(ok);
+    }
+    const auto after = info_of(program.get());
+    if (!after) return fail(after.error());
+    if (after->run_cnt - before->run_cnt != keys.size())
+        return fail(Failure::failed, "the kernel did not count the runs of a program");
+    return static_cast<double>(after->run_time_ns - before->run_time_ns) /
+           static_cast<double>(keys.size());
 }
 
 Result<Replay> Replay::open(Fd program) {
@@ -159,15 +189,13 @@ Result<Verification> verify(Elf elf, const char* name) {
     if (const int error = bpf_object__load(object.get()); error != 0)
         return fail_errno(-error, std::string("verify ") + name);
 
-    bpf_prog_info info{};
-    __u32 size = sizeof info;
-    if (bpf_obj_get_info_by_fd(bpf_program__fd(wanted), &info, &size) != 0)
-        return fail_errno(errno, "ask about a program");
+    const auto info = info_of(bpf_program__fd(wanted));
+    if (!info) return fail(info.error());
     long microseconds = 0;
     if (const char* text = std::strstr(log.data(), "verification time "); text != nullptr)
         microseconds = std::strtol(text + std::strlen("verification time "), nullptr, 10);
-    return Verification{info.xlated_prog_len / static_cast<__u32>(sizeof(bpf_insn)),
-                        info.verified_insns, static_cast<double>(microseconds) / 1000};
+    return Verification{info->xlated_prog_len / static_cast<__u32>(sizeof(bpf_insn)),
+                        info->verified_insns, static_cast<double>(microseconds) / 1000};
 }
 
 }  // namespace sluice::bench

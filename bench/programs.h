@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,6 +28,14 @@ struct Run {
 
 // BPF_PROG_TEST_RUN of an sk_lookup program for a TCP lookup.
 Result<Run> run(const Fd& program, const Key& key, std::uint32_t repeat = 1);
+
+// The kernel's own count of the time that programs take, while this lives. It adds some 90 ns to a
+// run.
+Result<Fd> count_run_times();
+
+// Every key in a test run of its own, after `between()`; the mean of nanoseconds by that count.
+Result<double> run_apart(const Fd& program, std::span<const Key> keys,
+                         const std::function<void()>& between);
 
 // A program that was compiled with replay.h: every run takes the next key.
 class Replay {

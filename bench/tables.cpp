@@ -109,8 +109,9 @@ Table edge_mix(const TableRequest& request) {
         }
     }
     auto keys = generator.keys_in(prefixes, bound_port);
-    table.workloads.push_back({"one hot key", keys, true, true});
-    table.workloads.push_back({"random keys", std::move(keys)});
+    table.workloads.push_back({"one hot key", keys, true, Manner::one_key});
+    table.workloads.push_back({"random keys", keys});
+    table.workloads.push_back({"random keys, cold", std::move(keys), true, Manner::cold});
     table.workloads.push_back({"nothing bound", generator.keys_outside(lengths), false});
     return table;
 }

@@ -21,12 +21,18 @@ struct Key {
     Endpoint local, remote;
 };
 
-// What is asked of a table, again and again.
+// How a workload's keys are asked.
+enum class Manner : std::uint8_t {
+    one_key,  // a round asks for one key only, each round for another
+    replay,   // one after the other, with nothing between
+    cold,     // each after other work has displaced what the processor's own caches held
+};
+
 struct Workload {
     std::string_view name;
     std::vector<Key> keys;
-    bool bound = true;     // every key finds a binding; else none does
-    bool one_key = false;  // a round asks for one key only, each round for another
+    bool bound = true;  // every key finds a binding; else none does
+    Manner manner = Manner::replay;
 };
 
 struct Table {
@@ -44,7 +50,7 @@ struct TableRequest {
 };
 
 // 70% hosts, 20% /24 (IPv6: /64), 10% /20 (/48), anywhere; half bind port 443, half any port.
-// Workloads: one hot key, random keys, keys that nothing matches.
+// Workloads: one hot key, random keys, the same cold, keys that nothing matches.
 Table edge_mix(const TableRequest& request);
 
 // The same shares, but every prefix lies in one of the next size: the /20s bind any port, half of
