@@ -15,7 +15,7 @@ constexpr std::array<const char*, SLUICE_CLASSES> class_words{"tcp ipv4", "tcp i
 std::string words_of(ClassMask classes) {
     std::string words;
     for (unsigned cls = 0; cls < SLUICE_CLASSES; ++cls) {
-        if ((classes >> cls & 1U) == 0) continue;
+        if ((unsigned{classes} >> cls & 1U) == 0) continue;
         if (!words.empty()) words += ", ";
         words += class_words.at(cls);
     }

@@ -130,10 +130,10 @@ class InterfaceParser {
             return {};
         }
         for (const auto& other : type.fields)
-            if (other.first == name) return error("the field '" + name + "' is there twice");
+            if (other.name == name) return error("the field '" + name + "' is there twice");
         auto inner = this->type(depth + 1);
         if (!inner) return pass_on(inner);
-        type.fields.emplace_back(name, std::move(*inner));
+        type.fields.push_back({name, std::move(*inner)});
         return {};
     }
 
@@ -314,8 +314,8 @@ class TypeChecker {
                                          const std::string& path, int depth) const {
         if (!value.is_object()) return path;
         for (const auto& [key, member] : value.items())
-            if (std::ranges::none_of(
-                    type.fields, [&key = key](const auto& field) { return field.first == key; }))
+            if (std::ranges::none_of(type.fields,
+                                     [&key = key](const auto& field) { return field.name == key; }))
                 return join(path, key);
         for (const auto& [name, inner] : type.fields) {
             const auto member = value.find(name);

@@ -14,6 +14,8 @@
 
 namespace sluice {
 
+struct VarlinkField;
+
 struct VarlinkType {
     enum class Kind {
         boolean,
@@ -28,11 +30,16 @@ struct VarlinkType {
         named
     };
     Kind kind = Kind::object;
-    bool maybe = false;                                       // `?T`: null or missing is fine
-    std::string name;                                         // of Kind::named
-    std::shared_ptr<const VarlinkType> element;               // of Kind::array and Kind::map
-    std::vector<std::pair<std::string, VarlinkType>> fields;  // of Kind::structure, as written
-    std::vector<std::string> choices;                         // of Kind::choice
+    bool maybe = false;                          // `?T`: null or missing is fine
+    std::string name;                            // of Kind::named
+    std::shared_ptr<const VarlinkType> element;  // of Kind::array and Kind::map
+    std::vector<VarlinkField> fields;            // of Kind::structure, as written
+    std::vector<std::string> choices;            // of Kind::choice
+};
+
+struct VarlinkField {
+    std::string name;
+    VarlinkType type;
 };
 
 struct VarlinkMethod {
