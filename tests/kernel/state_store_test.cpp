@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generations on disk, and what becomes of them when the disk is full or lies.
+#include "daemon/state_store.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/world.h"
+#include "sys/files.h"
+
+namespace sluice {
+namespace {
+
+using namespace sluice::testing;  // NOLINT: claims read better without prefixes
+namespace fs = std::filesystem;
+
+Generation generation(std::uint64_t number) {
+    Generation made;
+    made.number = number;
+    made.time = 1'700'000'000;
+    made.cause = "bind";
+    made.note = "INC-4711";
+    made.by = {0, -1, 812, "sluicectl"};
+    made.services["www"] = {};
+    made.runtime = bindings({"tcp 192.0.2.0/24 443 www runtime"});
+    return made;
+}
+
+class StateStoreTest : public FreshWorld {
+  protected:
+    std::string directory() const { return scratch() + "/state"; }
+    StateStore open() const { return must(StateStore::open(directory())); }
+    std::string path(const std::string& number) const {
+        return directory() + "/generations/" + number;
+    }
+    static void put(const std::string& path, const std::string& text) {
+        std::ofstream(path, std::ios::trunc) << text;
+    }
+    // The last generation, then what is in its file instead of it.
+    Result<Generation> load_damaged(const std::string& text) const {
+        StateStore store = open();
+        put(path("43"), text);
+        auto loaded = store.load(43);
+        fs::remove(path("43.damaged"));
+        return loaded;
+    }
+};
+
+TEST_F(StateStoreTest, IsNobodyElses) {
+    (void)open();
+    for (const std::string& each : {directory(), directory() + "/generations"}) {
+        struct stat info{};
+        ASSERT_EQ(::stat(each.c_str(), &info), 0);
+        EXPECT_EQ(info.st_mode & 07777U, 0700U);
+    }
+    must(open().save(generation(1)));
+    struct stat info{};
+    ASSERT_EQ(::stat(path("1").c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777U, 0600U);
+}
+
+TEST_F(StateStoreTest, WhatWasSavedIsLoadedByAnother) {
+    must(open().save(generation(43)));
+    must(open().set_current(43));
+    EXPECT_EQ(open().current(), 43U);
+    const Generation loaded = must(open().load(43));
+    EXPECT_EQ(serialize(loaded), serialize(generation(43)));
+    EXPECT_EQ(loaded.note, "INC-4711");
+    EXPECT_EQ(loaded.runtime.size(), 1U);
+}
+
+TEST_F(StateStoreTest, AnEmptyOneHasNothing) {
+    StateStore store = open();
+    EXPECT_EQ(store.current(), std::nullopt);
+    EXPECT_EQ(store.highest(), 0U);
+    EXPECT_FALSE(store.detached());
+    EXPECT_FALSE(store.load(1));
+}
+
+TEST_F(StateStoreTest, KeepsTheNewestAndTheCurrentOne) {
+    StateStore store = open();
+    must(store.save(generation(1)));
+    must(store.set_current(1));
+    for (std::uint64_t number = 2; number <= 30; ++number) must(store.save(generation(number)));
+    must(store.set_current(1));
+    EXPECT_TRUE(store.load(1));
+    EXPECT_TRUE(store.load(30));
+    EXPECT_TRUE(store.load(21));
+    EXPECT_FALSE(store.load(20));
+    EXPECT_EQ(store.highest(), 30U) << "so that the next one is 31";
+}
+
+TEST_F(StateStoreTest, AFlippedBitAnywhereIsNoticed) {
+    const std::string whole = serialize(generation(43));
+    ASSERT_TRUE(load_damaged(whole)) << "undamaged";
+    for (std::size_t at = 0; at < whole.size(); ++at) {
+        std::string flipped = whole;
+        flipped[at] = static_cast<char>(flipped[at] ^ 0x10);
+        ASSERT_FALSE(load_damaged(flipped)) << "byte " << at;
+    }
+}
+
+TEST_F(StateStoreTest, ACutAnywhereIsNoticedAndSoIsWhatIsTooMuch) {
+    const std::string whole = serialize(generation(43));
+    for (std::size_t size = 0; size < whole.size(); ++size)
+        ASSERT_FALSE(load_damaged(whole.substr(0, size))) << size << " bytes";
+    EXPECT_FALSE(load_damaged(whole + "\n"));
+    EXPECT_FALSE(load_damaged(whole + whole));
+    EXPECT_FALSE(load_damaged(std::string(1'000'000, '\0')));
+}
+
+TEST_F(StateStoreTest, ADamagedGenerationIsSetAsideAndTheErrorSaysWhere) {
+    StateStore store = open();
+    must(store.save(generation(42)));
+    must(store.save(generation(43)));
+    must(store.set_current(43));
+    put(path("43"), "nonsense");
+    const auto loaded = store.load(43);
+    ASSERT_FALSE(loaded);
+    EXPECT_NE(loaded.error().message().find(path("43") + " (set aside as .damaged)"),
+              std::string::npos)
+        << loaded.error().message();
+    EXPECT_FALSE(fs::exists(path("43")));
+    EXPECT_EQ(must(read_file(path("43.damaged"), 100)), "nonsense");
+    EXPECT_EQ(store.highest(), 43U) << "its number is not given to another";
+    EXPECT_TRUE(store.load(42));
+}
+
+TEST_F(StateStoreTest, AGenerationUnderAnothersNumberIsNotThatOne) {
+    StateStore store = open();
+    must(store.save(generation(42)));
+    fs::copy_file(path("42"), path("43"));
+    EXPECT_FALSE(store.load(43));
+    EXPECT_TRUE(fs::exists(path("43.damaged")));
+    EXPECT_TRUE(store.load(42));
+}
+
+TEST_F(StateStoreTest, WhatIsNoGenerationFileIsAnErrorAndNoneOfTheirs) {
+    StateStore store = open();
+    must(store.save(generation(5)));
+    fs::create_directory(path("7"));
+    put(path("6.tmp"), "cut off");
+    put(path("notes"), "mine");
+    put(path("-1"), "");
+    EXPECT_FALSE(store.load(7));
+    ASSERT_EQ(::truncate((path("5") + "0").c_str(), 0), -1);
+    put(path("50"), "");
+    ASSERT_EQ(::truncate(path("50").c_str(), off_t{1} << 43), 0);
+    EXPECT_FALSE(store.load(50)) << "8 TiB of nothing";
+    EXPECT_TRUE(store.load(5));
+    EXPECT_TRUE(fs::exists(path("notes")));
+}
+
+TEST_F(StateStoreTest, ADamagedCurrentIsNoNumber) {
+    StateStore store = open();
+    must(store.save(generation(43)));
+    for (const std::string& text :
+         {std::string(), std::string("\n"), std::string("c3\n"), std::string("4 3\n"),
+          std::string("-43\n"), std::string("99999999999999999999999\n"), std::string(1000, '4')}) {
+        put(directory() + "/current", text);
+        EXPECT_EQ(store.current(), std::nullopt) << text;
+        EXPECT_EQ(store.highest(), 43U);
+    }
+}
+
+TEST_F(StateStoreTest, WithoutSpaceWhatWasThereStays) {
+    fs::create_directory(directory());
+    ASSERT_EQ(::mount("small", directory().c_str(), "tmpfs", 0, "size=64k"), 0);
+    StateStore store = open();
+    must(store.save(generation(1)));
+    must(store.set_current(1));
+    Generation large = generation(2);
+    large.note = std::string(100'000, 'x');
+    EXPECT_FALSE(store.save(large));
+    EXPECT_EQ(store.highest(), 1U);
+    EXPECT_EQ(store.current(), 1U);
+    EXPECT_TRUE(store.load(1));
+    must(store.save(generation(2)));
+    ASSERT_EQ(::umount2(directory().c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(StateStoreTest, RemembersThatItIsDetached) {
+    must(open().set_detached(true));
+    must(open().set_detached(true));
+    EXPECT_TRUE(open().detached());
+    must(open().set_detached(false));
+    must(open().set_detached(false));
+    EXPECT_FALSE(open().detached());
+}
+
+}  // namespace
+}  // namespace sluice
