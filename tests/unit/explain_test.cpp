@@ -29,11 +29,22 @@ Question asks(const char* protocol, const char* to) {
     return {must(parse_protocol(protocol)), endpoint(to), {}};
 }
 
+KernelAnswer dropped() {
+    KernelAnswer kernel;
+    kernel.drop = true;
+    return kernel;
+}
+KernelAnswer chose(std::uint64_t cookie) {
+    KernelAnswer kernel;
+    kernel.cookie = cookie;
+    return kernel;
+}
+
 // The table lives as long as the world.
 struct Node {
     Bindings bindings;
     World world;
-    explicit Node(std::initializer_list<std::string_view> texts) : bindings(table(texts)) {
+    Node(std::initializer_list<std::string_view> texts) : bindings(table(texts)) {
         world.bindings = &bindings;
         world.generation = 7;
         world.since = 1700000000;
@@ -147,8 +158,8 @@ TEST(Agree, OnlyWhenTheKernelDoesWhatTheModelSays) {
         KernelAnswer kernel;
         bool agree;
     };
-    const KernelAnswer drop{.drop = true}, pass{}, first{.cookie = 1}, dead{.cookie = 2},
-        stranger{.cookie = 9};
+    const KernelAnswer drop = dropped(), pass, first = chose(1), dead = chose(2),
+                       stranger = chose(9);
     const Case cases[] = {{"192.0.2.1:443", first, true},     {"192.0.2.1:443", dead, false},
                           {"192.0.2.1:443", stranger, false}, {"192.0.2.1:443", pass, false},
                           {"192.0.2.1:443", drop, false},     {"192.0.2.1:22", pass, true},
@@ -177,8 +188,9 @@ TEST(ExplainJson, OfAnAssignedLookupHasEveryFieldThatIsPromised) {
                           socket("cdn", "[2001:db8::1]:443", 0x2b)};
     Question question = asks("tcp", "192.0.2.200:443");
     question.from = endpoint("198.51.100.7:5000");
-    const Json json =
-        document(node, question, {.cookie = 0x2a, .program_id = 17}, {{"code", "message", ""}});
+    KernelAnswer kernel = chose(0x2a);
+    kernel.program_id = 17;
+    const Json json = document(node, question, kernel, {{"code", "message", ""}});
     EXPECT_EQ(json["protocol"], "tcp");
     EXPECT_EQ(json["address"], "192.0.2.200");
     EXPECT_EQ(json["port"], 443);
@@ -225,12 +237,12 @@ TEST(ExplainJson, OfALookupThatNothingMatchesIsFullOfNulls) {
 
 TEST(ExplainJson, OfARejectOrAnUnavailableServiceTellsTheTwoApart) {
     const Node node({"tcp 192.0.2.1 25 -> (reject)", "tcp 192.0.2.1 443 -> cdn"});
-    const Json rejected = document(node, asks("tcp", "192.0.2.1:25"), {.drop = true});
+    const Json rejected = document(node, asks("tcp", "192.0.2.1:25"), dropped());
     EXPECT_EQ(rejected["verdict"], "reject");
     EXPECT_EQ(rejected["effect"], reject);
     EXPECT_EQ(rejected["binding"]["reject"], true);
     EXPECT_TRUE(rejected["service"].is_null());
-    const Json unavailable = document(node, asks("tcp", "192.0.2.1:443"), {.drop = true});
+    const Json unavailable = document(node, asks("tcp", "192.0.2.1:443"), dropped());
     EXPECT_EQ(unavailable["verdict"], "unavailable");
     EXPECT_EQ(unavailable["effect"], reject);
     EXPECT_EQ(unavailable["service"], "cdn");
@@ -241,11 +253,11 @@ TEST(ExplainJson, OfARejectOrAnUnavailableServiceTellsTheTwoApart) {
 TEST(ExplainJson, TheEffectIsTheKernelsOwnAndADifferenceIsSaid) {
     Node node({"tcp 192.0.2.1 443 -> cdn"});
     node.world.sockets = {socket("cdn", "192.0.2.1:443", 1)};
-    Json json = document(node, asks("tcp", "192.0.2.1:443"), {.drop = true});
+    Json json = document(node, asks("tcp", "192.0.2.1:443"), dropped());
     EXPECT_EQ(json["effect"], "reject");
     EXPECT_EQ(json["model"]["effect"], "assign");
     EXPECT_EQ(json["agree"], false);
-    json = document(node, asks("tcp", "192.0.2.1:443"), {.cookie = 0x99});
+    json = document(node, asks("tcp", "192.0.2.1:443"), chose(0x99));
     EXPECT_EQ(json["socket"]["cookie"], "99");
     EXPECT_TRUE(json["socket"]["local"].is_null()) << "a socket that nobody registered";
     EXPECT_EQ(json["agree"], false);
