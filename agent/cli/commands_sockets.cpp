@@ -23,17 +23,33 @@ struct Offer {
     std::int32_t pid = 0;  // whose they are, when they were taken; 0: the caller's
 };
 
-Result<Json> register_one(Session& session, const std::string& service, const std::vector<int>& fds,
-                          std::int32_t pid, bool replace) {
+// All services in one call: all of the sockets are registered, or none. One element for each
+// service.
+Result<Json> register_all(Session& session, const Offer& offer, bool replace) {
     auto agent = session.agent();
     if (!agent) return pass_on(agent);
-    Json indices = Json::array();
-    for (std::size_t at = 0; at < fds.size(); ++at) indices.push_back(at);
-    Json parameters = {{"service", service},
-                       {"sockets", std::move(indices)},
-                       {"mode", replace ? "replace" : "add"}};
-    if (pid != 0) parameters["pid"] = pid;
-    return (*agent)->call("Register", parameters, fds);
+    std::vector<int> descriptors;
+    Json offers = Json::array();
+    for (const auto& [service, fds] : offer.by_service) {
+        Json indices = Json::array();
+        for (const int fd : fds) {
+            indices.push_back(descriptors.size());
+            descriptors.push_back(fd);
+        }
+        offers.push_back({{"service", service}, {"sockets", std::move(indices)}});
+    }
+    Json parameters = {{"mode", replace ? "replace" : "add"}};
+    if (offer.pid != 0) parameters["pid"] = offer.pid;
+    if (offers.size() == 1) {
+        parameters.update(offers.front());
+        auto reply = (*agent)->call("Register", parameters, descriptors);
+        if (!reply) return pass_on(reply);
+        return Json::array({std::move(*reply)});
+    }
+    parameters["offers"] = std::move(offers);
+    auto reply = (*agent)->call("RegisterAll", parameters, descriptors);
+    if (!reply) return pass_on(reply);
+    return list_of(*reply, "registered");
 }
 
 Result<Offer> offer_inherited(const Arguments& a, const std::string& service) {
@@ -108,19 +124,14 @@ Result<Offer> make_offer(Session& session, const Arguments& a) {
 Result<int> enlist(Session& session, const Arguments& a) {
     auto offer = make_offer(session, a);
     if (!offer) return pass_on(offer);
-    Json registered = Json::array();
+    auto registered = register_all(session, *offer, a.replace);
+    if (!registered) return pass_on(registered);
     Lines lines;
-    for (const auto& [service, fds] : offer->by_service) {
-        auto reply = register_one(session, service, fds, offer->pid, a.replace);
-        if (!reply) {
-            session.print(session.json() ? Lines{} : lines);  // what was done before, stays done
-            return pass_on(reply);
-        }
-        const Lines one = render_registered(*reply, session.look());
-        lines.insert(lines.end(), one.begin(), one.end());
-        registered.push_back(std::move(*reply));
+    for (const Json& one : *registered) {
+        const Lines shown = render_registered(one, session.look());
+        lines.insert(lines.end(), shown.begin(), shown.end());
     }
-    session.answer({{"registered", std::move(registered)}}, lines);
+    session.answer({{"registered", std::move(*registered)}}, lines);
     return 0;
 }
 

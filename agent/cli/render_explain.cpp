@@ -208,6 +208,20 @@ std::string route_text(const Json& e) {
     return padded(text, 38) + "  " + (arrives.get<bool>() ? "arrives here" : "DOES NOT ARRIVE");
 }
 
+// Lines after the first, which are commands, stand below its text.
+Lines hint_lines(const Json& hint) {
+    if (!hint.is_string()) return {};
+    Lines lines{"hint: "};
+    for (const char letter : hint.get_ref<const std::string&>()) {
+        if (letter == '\n')
+            lines.emplace_back("      ");
+        else
+            lines.back() += letter;
+    }
+    for (std::string& line : lines) line = printable(line);
+    return lines;
+}
+
 }  // namespace
 
 Lines render_explain(const Json& explanation, const Look& look) {
@@ -221,10 +235,10 @@ Lines render_explain(const Json& explanation, const Look& look) {
     fact(lines, "kernel", kernel_text(e), look);
     fact(lines, "since", since_text(e, look), look);
     const Lines warnings = render_warnings(field(e, "warnings"), look);
-    const std::string hint = text_of(e, "hint");
+    const Lines hint = hint_lines(field(e, "hint"));
     if (!warnings.empty() || !hint.empty()) lines.emplace_back();
     lines.insert(lines.end(), warnings.begin(), warnings.end());
-    if (!hint.empty()) lines.push_back("hint: " + hint);
+    lines.insert(lines.end(), hint.begin(), hint.end());
     return lines;
 }
 

@@ -110,6 +110,37 @@ const char* kernel_word(const KernelAnswer& kernel) {
     return kernel.cookie != 0 ? "assign" : "pass";
 }
 
+Json kernel_json(const KernelAnswer& kernel) {
+    return {{"program_id", kernel.program_id},
+            {"verdict", kernel_word(kernel)},
+            {"cookie", kernel.cookie == 0 ? Json(nullptr) : Json(cookie_text(kernel.cookie))},
+            {"attached", kernel.attached},
+            {"same_program", kernel.same_program},
+            {"foreign_programs",
+             kernel.foreign_programs ? Json(*kernel.foreign_programs) : Json(nullptr)}};
+}
+
+Json route_json(const World& world, const Question& question) {
+    if (!world.arrives) return nullptr;
+    const std::string address = to_string(question.to.address);
+    return {{"arrives", *world.arrives},
+            {"text", *world.arrives ? "local " + address : "no local route for " + address}};
+}
+
+// What to type to change the answer, where that is plain.
+Json hint_json(const Question& question, const Answer& model) {
+    const std::string protocol(to_string(question.protocol));
+    if (model.outcome == Outcome::unavailable)
+        return "register a socket that serves " + protocol + " " +
+               std::string(to_string(question.to.address.family)) + ", for example\n" +
+               "sluicectl register " + *model.service + " --pid PID " + protocol + " ADDRESS PORT";
+    if (model.outcome == Outcome::reject &&
+        model.considered.front().binding->owner == Owner::runtime)
+        return "to open it again: sluicectl unbind " +
+               to_string(model.considered.front().binding->match);
+    return nullptr;
+}
+
 }  // namespace
 
 Answer answer(const World& world, const Question& question) {
@@ -177,13 +208,13 @@ Json explain_json(const World& world, const Question& question, const Answer& mo
         {"other_sockets", std::move(others)},
         {"generation", world.generation},
         {"since", world.since == 0 ? Json(nullptr) : Json(world.since)},
+        {"unavailable_since",
+         world.unavailable_since == 0 ? Json(nullptr) : Json(world.unavailable_since)},
+        {"change", world.change},
+        {"route", route_json(world, question)},
         {"warnings", warnings_json(warnings)},
-        {"kernel",
-         {{"program_id", kernel.program_id},
-          {"verdict", kernel_word(kernel)},
-          {"cookie", kernel.cookie == 0 ? Json(nullptr) : Json(cookie_text(kernel.cookie))},
-          {"attached", kernel.attached},
-          {"same_program", kernel.same_program}}},
+        {"hint", hint_json(question, model)},
+        {"kernel", kernel_json(kernel)},
         {"model", {{"verdict", word(model.outcome)}, {"effect", word(model.effect)}}},
         {"agree", agree(model, kernel)}};
 }

@@ -33,7 +33,10 @@ struct World {
     std::vector<Candidate>
         sockets;  // of every service, of the question's protocol and family or not
     std::uint64_t generation = 0;
-    std::int64_t since = 0;  // when it was made active, seconds since 1970
+    std::int64_t since = 0;       // when it was made active, seconds since 1970
+    Json change;                  // who made it and the note, as `status` shows them; null: unknown
+    std::optional<bool> arrives;  // the kernel delivers the address to this host
+    std::int64_t unavailable_since = 0;  // the winning service, seconds since 1970; 0: unknown
 };
 
 enum class Outcome : std::uint8_t { assign, reject, unavailable, pass };
@@ -59,6 +62,7 @@ struct KernelAnswer {
     std::uint32_t program_id = 0;
     bool same_program = true;  // the program that was run is the attached one
     bool attached = true;
+    std::optional<std::vector<std::uint32_t>> foreign_programs;  // ids, when they are known
 };
 
 bool agree(const Answer& model, const KernelAnswer& kernel);

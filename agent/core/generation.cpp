@@ -261,6 +261,11 @@ Result<std::string_view> checked_body(std::string_view text) {
 
 }  // namespace
 
+std::string to_string(const Author& author) {
+    return (author.command.empty() ? "?" : author.command) + "[" + std::to_string(author.pid) +
+           "], uid " + std::to_string(author.uid);
+}
+
 std::string serialize(const Generation& generation) {
     std::string body =
         header_json(generation).dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";

@@ -20,6 +20,7 @@ struct Author {
     std::string command;
     bool operator==(const Author&) const = default;
 };
+std::string to_string(const Author& author);  // "nginx[812], uid 33", for the log
 
 struct Generation {
     std::uint64_t number = 0;     // 0: nothing was ever accepted

@@ -102,6 +102,7 @@ Plan make_plan(const Generation& from_generation, const Bindings& from,
                const Generation& to_generation, const Bindings& to) {
     Plan plan;
     plan.base = from_generation.number;
+    plan.bindings = to.size();
     compare_bindings(plan, from, to);
     compare_services(plan, from_generation.services, to_generation.services);
     if (!(from_generation.admins == to_generation.admins) ||

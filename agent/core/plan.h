@@ -42,6 +42,7 @@ struct Warning {
 struct Plan {
     std::uint64_t base = 0;                     // the generation it was made against
     std::vector<Change> added, moved, removed;  // in the order of tables
+    std::size_t bindings = 0;                   // how many answer afterwards
     std::vector<ServiceChange> services;
     std::vector<Warning> warnings;
     bool other_changes =

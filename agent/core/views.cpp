@@ -99,6 +99,18 @@ Json warnings_json(const std::vector<Warning>& warnings) {
     return list;
 }
 
+Json change_json(const Generation& generation) {
+    const Author& by = generation.by;
+    return {{"time", generation.time == 0 ? Json(nullptr) : Json(generation.time)},
+            {"cause", generation.cause},
+            {"by",
+             {{"uid", by.uid},
+              {"login_uid", by.login_uid < 0 ? Json(nullptr) : Json(by.login_uid)},
+              {"pid", by.pid},
+              {"command", by.command}}},
+            {"note", generation.note.empty() ? Json(nullptr) : Json(generation.note)}};
+}
+
 Json plan_json(const Plan& plan) {
     Json services = Json::array();
     for (const ServiceChange& change : plan.services) {
@@ -113,6 +125,7 @@ Json plan_json(const Plan& plan) {
             {"added", changes_json(plan.added, "takes_from")},
             {"moved", changes_json(plan.moved, "from")},
             {"removed", changes_json(plan.removed, "falls_to")},
+            {"bindings", plan.bindings},
             {"services", std::move(services)},
             {"refused_by", Json::array()},
             {"warnings", warnings_json(plan.warnings)}};

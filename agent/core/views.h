@@ -23,6 +23,8 @@ Json register_json(const RegisterRule& rule);
 // `state`: "serving", "failing", "parked", "staged".
 Json socket_json(const RegisteredSocket& socket, std::string_view state);
 Json warnings_json(const std::vector<Warning>& warnings);
+// Who made a generation, when, and why: {time, cause, by, note}.
+Json change_json(const Generation& generation);
 // The keys of `plan`, which apply, reload, bind, unbind and rollback share.
 Json plan_json(const Plan& plan);
 

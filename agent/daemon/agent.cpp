@@ -6,23 +6,14 @@
 
 #include <spdlog/spdlog.h>
 
-#include "core/admit.h"
 #include "sys/clock.h"
 #include "sys/files.h"
-#include "sys/process.h"
 #include "sys/routes.h"
-#include "sys/socket_facts.h"
 
 namespace sluice {
 namespace {
 
 constexpr std::size_t routes_checked = 64;  // of one change: each is two questions to the kernel
-constexpr std::int64_t early_seconds = 60;  // after boot
-
-std::string who(const Author& by) {
-    std::string text = by.command.empty() ? "?" : by.command;
-    return text + "[" + std::to_string(by.pid) + "], uid " + std::to_string(by.uid);
-}
 
 std::string count_words(const Plan& plan) {
     return std::to_string(plan.added.size()) + " added, " + std::to_string(plan.moved.size()) +
@@ -191,7 +182,7 @@ Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
         spdlog::error("generation {} answers, but after a reboot an older one would: {}",
                       next.number, ok.error().message());
     spdlog::info("generation {} answers: {}, {} bindings ({} by {})", next.number,
-                 count_words(plan), table->effective.size(), next.cause, who(next.by));
+                 count_words(plan), table->effective.size(), next.cause, to_string(next.by));
     if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);
     add_warnings(plan);
     want_grace();
@@ -344,96 +335,13 @@ void Agent::add_warnings(Plan& plan) const {
     }
 }
 
-// Members must be interchangeable: one local port for each (protocol, family), unless the config
-// says otherwise.
-Result<> Agent::check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
-                            RegisterMode mode) const {
-    const auto at = running_.generation.services.find(service);
-    if (at == running_.generation.services.end() || at->second.mixed_ports) return {};
-    std::map<std::pair<Protocol, Family>, std::uint16_t> ports;
-    const auto check = [&](Protocol protocol, Family family, bool dual, std::uint16_t port) {
-        for (const Family each : {Family::ipv4, Family::ipv6})
-            if ((each == family || dual) &&
-                ports.try_emplace({protocol, each}, port).first->second != port)
-                return ports.at({protocol, each});
-        return port;
-    };
-    if (mode == RegisterMode::add)
-        for (const RegisteredSocket& socket : plane_->sockets().of(service))
-            check(socket.protocol, socket.family, socket.dual, socket.local.port);
-    for (const kernel::NewSocket& socket : fresh) {
-        const auto other = check(socket.protocol, socket.family, socket.dual, socket.local.port);
-        if (other == socket.local.port) continue;
-        return fail(
-            Error(Failure::refused, to_string(socket.local) + ": the sockets of '" + service +
-                                        "' are on port " + std::to_string(other) +
-                                        ", and any of them may get any lookup")
-                .hint("make it a service of its own, use --replace, or set mixed_ports: true"));
-    }
-    return {};
-}
-
-Result<Registered> Agent::register_sockets(const std::string& service,
-                                           std::span<const int> descriptors, RegisterMode mode,
-                                           const Author& by, std::int32_t owner) {
-    if (!running_.generation.services.contains(service))
-        return fail(Error(Failure::invalid, "there is no service '" + service + "'")
-                        .hint("services are defined in " + options_.config));
-    if (descriptors.empty()) return fail(Failure::invalid, "no sockets were passed");
-    Registered result;
-    std::vector<kernel::NewSocket> fresh;
-    const std::uint64_t netns_cookie = own_netns_cookie();
-    const std::int32_t pid = owner != 0 ? owner : by.pid;
-    const std::string command = owner != 0 ? command_of(owner).value_or("") : by.command;
-    for (const int descriptor : descriptors) {
-        auto facts = socket_facts(descriptor);
-        if (!facts) return pass_on(facts, "look at the socket");
-        auto admitted = admit(*facts, netns_cookie);
-        if (!admitted) return pass_on(admitted);
-        for (Warning& warning : admitted->warnings) result.warnings.push_back(std::move(warning));
-        fresh.push_back({descriptor, admitted->cookie, admitted->protocol,
-                         admitted->family == SocketFamily::ipv4 ? Family::ipv4 : Family::ipv6,
-                         admitted->family == SocketFamily::dual, admitted->local, pid, command});
-    }
-    if (auto ok = check_ports(service, fresh, mode); !ok) return pass_on(ok);
-    auto done = plane_->sockets().add(service, fresh, mode == RegisterMode::replace, unix_time());
-    if (!done) return pass_on(done);
-    result.added = done->added;
-    result.present = done->present;
-    for (const kernel::NewSocket& socket : fresh)
-        result.sockets.push_back(plane_->sockets().all().at(socket.cookie));
-    if (done->added != 0)
-        spdlog::info("registered {} socket(s) for '{}', {} in all (by {})", done->added, service,
-                     plane_->sockets().of(service).size(), who(by));
-    note_health();
-    want_grace();
-    return result;
-}
-
-Result<std::size_t> Agent::unregister(const std::string& service,
-                                      std::optional<std::uint64_t> cookie, const Author& by) {
-    if (!service_names().contains(service))
-        return fail(Failure::invalid, "there is no service '" + service + "'");
-    std::vector<std::uint64_t> cookies;
-    for (const RegisteredSocket& socket : plane_->sockets().of(service))
-        if (!cookie || *cookie == socket.cookie) cookies.push_back(socket.cookie);
-    if (cookie && cookies.empty())
-        return fail(Failure::invalid, "'" + service + "' has no socket " + cookie_text(*cookie));
-    auto removed = plane_->sockets().remove(cookies);
-    if (!removed) return pass_on(removed);
-    if (*removed != 0)
-        spdlog::info("unregistered {} socket(s) of '{}' (by {})", *removed, service, who(by));
-    note_health();
-    want_grace();
-    return removed;
-}
-
 Result<bool> Agent::detach(const Author& by) {
     if (!plane_->dispatcher().attached()) return false;
     // Remembered first: a reboot in between must not attach what somebody wanted gone.
     if (auto ok = store_.set_detached(true); !ok) return pass_on(ok);
     if (auto ok = plane_->dispatcher().detach(); !ok) return pass_on(ok);
-    spdlog::warn("detached (by {}): traffic is left to the kernel's ordinary lookup", who(by));
+    spdlog::warn("detached (by {}): traffic is left to the kernel's ordinary lookup",
+                 to_string(by));
     return true;
 }
 
@@ -441,7 +349,7 @@ Result<bool> Agent::attach(const Author& by) {
     if (plane_->dispatcher().attached()) return false;
     if (auto ok = plane_->dispatcher().attach(); !ok) return pass_on(ok);
     if (auto ok = store_.set_detached(false); !ok) return pass_on(ok);
-    spdlog::info("attached (by {})", who(by));
+    spdlog::info("attached (by {})", to_string(by));
     return true;
 }
 
@@ -453,7 +361,9 @@ Result<Json> Agent::explain(const Question& question) const {
     world.generation = running_.generation.number;
     world.since = running_.generation.time;
     std::vector<Warning> warnings;
+    world.change = change_json(running_.generation);
     const auto local = is_local(Prefix::of(question.to.address, question.to.address.bits()));
+    if (local) world.arrives = *local;
     if (local && !*local)
         warnings.push_back(
             {"no-local-route",
@@ -468,7 +378,10 @@ Result<Json> Agent::explain(const Question& question) const {
         auto kernel = kernel::ask(plane_->dispatcher().maps(), plane_->lookup(), question,
                                   plane_->dispatcher().program_id());
         if (!kernel) return pass_on(kernel);
+        if (auto foreign = plane_->dispatcher().foreign_programs())
+            kernel->foreign_programs = std::move(*foreign);
         const Answer model = answer(world, question);
+        if (model.service) world.unavailable_since = troubled_since(*model.service);
         if (agree(model, *kernel) || attempt == 2)
             return explain_json(world, question, model, *kernel, warnings);
     }
@@ -483,87 +396,6 @@ void Agent::finish_grace(kernel::Dataplane::Ticket ticket) {
     for (const auto& [name, service] : running_.generation.services) keep.insert(name);
     if (auto ok = plane_->finish_grace(std::move(ticket), keep); !ok)
         spdlog::error("{}", ok.error().message());
-}
-
-void Agent::tick() {
-    rates_.sample(*plane_, Rates::Clock::now());
-    auto closed = plane_->sockets().sweep();
-    if (!closed) {
-        spdlog::error("look for closed sockets: {}", closed.error().message());
-        return;
-    }
-    for (const RegisteredSocket& socket : *closed)
-        spdlog::info("socket {} of '{}' ({} {}, {}[{}]) was closed", cookie_text(socket.cookie),
-                     socket.service, to_string(socket.protocol), to_string(socket.local),
-                     socket.command, socket.pid);
-    note_health();
-    want_grace();
-}
-
-std::set<std::string> Agent::service_names() const {
-    std::set<std::string> names;
-    for (const auto& [name, service] : running_.generation.services) names.insert(name);
-    for (const auto& [cookie, socket] : plane_->sockets().all()) names.insert(socket.service);
-    return names;
-}
-
-// One pass over all sockets, each asked of the kernel: a few microseconds a socket.
-void Agent::count_sockets() {
-    socket_counts_.clear();
-    for (const auto& [cookie, socket] : plane_->sockets().all()) {
-        ServiceSockets& count = socket_counts_[socket.service];
-        ++count.total;
-        bool usable = false;
-        for (const Family family : {Family::ipv4, Family::ipv6}) {
-            if (!socket.serves(socket.protocol, family) || !plane_->usable(socket, family))
-                continue;
-            count.usable |= class_bit(socket.protocol, family);
-            usable = true;
-        }
-        if (!usable) ++count.failing;
-    }
-}
-
-ServiceSockets Agent::sockets_of(const std::string& service) const {
-    const auto at = socket_counts_.find(service);
-    return at == socket_counts_.end() ? ServiceSockets{} : at->second;
-}
-
-ServiceHealth Agent::health(const std::string& service) const {
-    const auto config = running_.generation.services.find(service);
-    const bool configured = config != running_.generation.services.end();
-    const auto use = running_.use.services.find(service);
-    return judge_service(configured, uptime_seconds() < early_seconds,
-                         use == running_.use.services.end() ? ServiceUse{} : use->second,
-                         sockets_of(service),
-                         configured ? config->second.unavailable : Unavailable{});
-}
-
-std::int64_t Agent::troubled_since(const std::string& service) const {
-    const auto at = troubled_.find(service);
-    return at == troubled_.end() ? 0 : at->second;
-}
-
-// Remembers since when a service is in trouble, and logs each change once.
-void Agent::note_health() {
-    count_sockets();
-    std::map<std::string, std::string> now;
-    for (const std::string& name : service_names()) {
-        const ServiceHealth judged = health(name);
-        if (judged.state == ServiceState::degraded) now[name] = judged.message;
-    }
-    for (const auto& [name, message] : now) {
-        troubled_.try_emplace(name, unix_time());
-        if (const auto old = last_health_.find(name);
-            old == last_health_.end() || old->second != message)
-            spdlog::warn("{}: {}", name, message);
-    }
-    for (const auto& [name, message] : last_health_)
-        if (!now.contains(name)) {
-            troubled_.erase(name);
-            spdlog::info("{}: well again", name);
-        }
-    last_health_ = std::move(now);
 }
 
 }  // namespace sluice

@@ -59,6 +59,12 @@ struct Registered {
     std::vector<Warning> warnings;
 };
 
+// Sockets for one service: descriptors of ours or of a caller.
+struct SocketOffer {
+    std::string service;
+    std::vector<int> descriptors;
+};
+
 enum class RegisterMode : std::uint8_t { add, replace };
 
 class Agent {
@@ -72,11 +78,12 @@ class Agent {
     Result<Plan> bind(const BindRequest& request, const Author& by);
     Result<Plan> unbind(const std::vector<Match>& matches, const Author& by);
 
-    // One registration: all of the descriptors or none. They are the caller's, who closes them at
-    // once. `owner`: the process whose sockets they are, 0 for the author.
-    Result<Registered> register_sockets(const std::string& service,
-                                        std::span<const int> descriptors, RegisterMode mode,
-                                        const Author& by, std::int32_t owner = 0);
+    // One registration: all of the descriptors, for all services, or none. They are the caller's,
+    // who closes them at once. `owner`: the process whose sockets they are, 0 for the author. One
+    // result for each offer.
+    Result<std::vector<Registered>> register_sockets(std::span<const SocketOffer> offers,
+                                                     RegisterMode mode, const Author& by,
+                                                     std::int32_t owner = 0);
     // All sockets of the service, or the one with this cookie.
     Result<std::size_t> unregister(const std::string& service, std::optional<std::uint64_t> cookie,
                                    const Author& by);
@@ -121,6 +128,14 @@ class Agent {
     Result<Plan> commit(Generation next, std::vector<Warning> warnings);
     Result<Generation> with_config(Config config, const Author& by, const std::string& cause,
                                    std::vector<Warning>& warnings) const;
+    struct Prepared {
+        std::vector<kernel::NewSocket> sockets;
+        std::vector<Warning> warnings;
+    };
+    Result<Prepared> prepare(const SocketOffer& offer, RegisterMode mode,
+                             const Author& owner) const;
+    Result<Registered> enlist(const std::string& service, Prepared& prepared, bool replace,
+                              std::vector<std::uint64_t>& fresh);
     Result<> check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
                          RegisterMode mode) const;
     void add_warnings(Plan& plan) const;

@@ -73,8 +73,9 @@ void register_passed(Agent& agent, std::vector<NamedFd> services) {
     std::map<std::string, std::vector<int>> by_service;
     for (const NamedFd& one : services) by_service[one.name].push_back(one.fd.get());
     for (const auto& [name, descriptors] : by_service) {
-        auto done = agent.register_sockets(name, descriptors, RegisterMode::add,
-                                           Author{0, -1, 1, "systemd"});
+        const SocketOffer offer{name, descriptors};
+        auto done =
+            agent.register_sockets({&offer, 1}, RegisterMode::add, Author{0, -1, 1, "systemd"});
         if (!done) spdlog::error("sockets passed for '{}': {}", name, done.error().message());
     }
 }  // closed here: the agent keeps no duplicate of a service's socket

@@ -145,6 +145,17 @@ Result<std::vector<int>> pick(std::span<const Fd> descriptors, const Json& index
     return picked;
 }
 
+Json registered_json(const std::string& service, const Registered& done) {
+    Json sockets = Json::array();
+    for (const RegisteredSocket& socket : done.sockets)
+        sockets.push_back(socket_json(socket, "serving"));
+    return {{"service", service},
+            {"added", done.added},
+            {"present", done.present},
+            {"sockets", std::move(sockets)},
+            {"warnings", warnings_json(done.warnings)}};
+}
+
 }  // namespace
 
 Author author_of(const Peer& peer) {
@@ -162,10 +173,15 @@ Result<VarlinkAnswer> Methods::call(const VarlinkCall& call, std::span<const Fd>
     const bool reads = method == "Status" || method == "Bindings" || method == "Services" ||
                        method == "Sockets" || method == "Config" || method == "Explain" ||
                        (method == "Detach" && flag(parameters, "dry_run"));
-    const bool registers = method == "Register" || method == "Unregister";
-    const Action action = reads ? Action::read : (registers ? Action::register_ : Action::change);
-    const std::string service = registers ? parameters.at("service").get<std::string>() : "";
-    if (auto ok = authorize(agent_->access(), peer, action, service); !ok) return pass_on(ok);
+    // Registrations are judged where their services are read (enlist_offers).
+    if (method == "Unregister") {
+        const auto service = parameters.at("service").get<std::string>();
+        auto ok = authorize(agent_->access(), peer, Action::register_, service);
+        if (!ok) return pass_on(ok);
+    } else if (method != "Register" && method != "RegisterAll") {
+        auto ok = authorize(agent_->access(), peer, reads ? Action::read : Action::change, "");
+        if (!ok) return pass_on(ok);
+    }
     if (method == "Bindings") return bindings(parameters, call.more);
     auto reply = answer(method, parameters, descriptors, peer);
     if (!reply) return pass_on(reply);
@@ -183,6 +199,7 @@ Result<Json> Methods::answer(std::string_view method, const Json& parameters,
     if (method == "Unbind") return unbind(parameters, peer);
     if (method == "Reload") return reload(peer);
     if (method == "Register") return enlist(parameters, descriptors, peer);
+    if (method == "RegisterAll") return enlist_all(parameters, descriptors, peer);
     if (method == "Unregister") return unregister(parameters, peer);
     if (method == "Detach") return detach(parameters, peer);
     if (method == "Attach") return attach(peer);
@@ -195,7 +212,8 @@ Result<> Methods::register_sockets(const std::string& label, std::span<const Fd>
     if (auto ok = authorize(agent_->access(), peer, Action::register_, label); !ok) return ok;
     std::vector<int> numbers;
     for (const Fd& fd : descriptors) numbers.push_back(fd.get());
-    auto done = agent_->register_sockets(label, numbers, RegisterMode::add, author_of(peer));
+    const SocketOffer offer{label, std::move(numbers)};
+    auto done = agent_->register_sockets({&offer, 1}, RegisterMode::add, author_of(peer));
     if (!done) return pass_on(done);
     return {};
 }
@@ -289,26 +307,46 @@ Result<Json> Methods::reload(const Peer& peer) {
 
 Result<Json> Methods::enlist(const Json& parameters, std::span<const Fd> descriptors,
                              const Peer& peer) {
-    const auto service = parameters.at("service").get<std::string>();
+    Json offers = Json::array();
+    offers.push_back(
+        {{"service", parameters.at("service")}, {"sockets", parameters.at("sockets")}});
+    auto replies = enlist_offers(offers, parameters, descriptors, peer);
+    if (!replies) return pass_on(replies);
+    return std::move(replies->front());
+}
+
+Result<Json> Methods::enlist_all(const Json& parameters, std::span<const Fd> descriptors,
+                                 const Peer& peer) {
+    auto replies = enlist_offers(parameters.at("offers"), parameters, descriptors, peer);
+    if (!replies) return pass_on(replies);
+    return Json{{"registered", std::move(*replies)}};
+}
+
+// `offers`: elements of {service, sockets}. One element of the reply for each.
+Result<Json> Methods::enlist_offers(const Json& offers, const Json& parameters,
+                                    std::span<const Fd> descriptors, const Peer& peer) {
     const auto mode = parameters.at("mode").get<std::string>();
     if (mode != "add" && mode != "replace")
         return fail(Failure::invalid, "unknown mode '" + mode + "': add or replace");
-    auto picked = pick(descriptors, parameters.at("sockets"));
-    if (!picked) return pass_on(picked);
+    if (offers.empty()) return fail(Failure::invalid, "no sockets were offered");
+    std::vector<SocketOffer> picked;
+    for (const Json& offer : offers) {
+        auto sockets = pick(descriptors, offer.at("sockets"));
+        if (!sockets) return pass_on(sockets);
+        picked.push_back({offer.at("service").get<std::string>(), std::move(*sockets)});
+        auto ok = authorize(agent_->access(), peer, Action::register_, picked.back().service);
+        if (!ok) return pass_on(ok);
+    }
     const auto owner =
         static_cast<std::int32_t>(optional_of<std::int64_t>(parameters, "pid").value_or(0));
     auto done = agent_->register_sockets(
-        service, *picked, mode == "replace" ? RegisterMode::replace : RegisterMode::add,
-        author_of(peer), owner);
+        picked, mode == "replace" ? RegisterMode::replace : RegisterMode::add, author_of(peer),
+        owner);
     if (!done) return pass_on(done);
-    Json sockets = Json::array();
-    for (const RegisteredSocket& socket : done->sockets)
-        sockets.push_back(socket_json(socket, "serving"));
-    return Json{{"service", service},
-                {"added", done->added},
-                {"present", done->present},
-                {"sockets", std::move(sockets)},
-                {"warnings", warnings_json(done->warnings)}};
+    Json replies = Json::array();
+    for (std::size_t i = 0; i < picked.size(); ++i)
+        replies.push_back(registered_json(picked[i].service, (*done)[i]));
+    return replies;
 }
 
 Result<Json> Methods::unregister(const Json& parameters, const Peer& peer) {

@@ -39,6 +39,10 @@ class Methods : public CallHandler, public RegistrationHandler {
     Result<Json> unbind(const Json& parameters, const Peer& peer);
     Result<Json> reload(const Peer& peer);
     Result<Json> enlist(const Json& parameters, std::span<const Fd> descriptors, const Peer& peer);
+    Result<Json> enlist_all(const Json& parameters, std::span<const Fd> descriptors,
+                            const Peer& peer);
+    Result<Json> enlist_offers(const Json& offers, const Json& parameters,
+                               std::span<const Fd> descriptors, const Peer& peer);
     Result<Json> unregister(const Json& parameters, const Peer& peer);
     Result<Json> detach(const Json& parameters, const Peer& peer);
     Result<Json> attach(const Peer& peer);

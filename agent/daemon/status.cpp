@@ -92,13 +92,6 @@ Json verdict_status(const Agent& agent, const char* row, std::size_t bindings) {
     return item;
 }
 
-Json author_json(const Author& by) {
-    return {{"uid", by.uid},
-            {"login_uid", by.login_uid < 0 ? Json(nullptr) : Json(by.login_uid)},
-            {"pid", by.pid},
-            {"command", by.command}};
-}
-
 Json socket_states(const Agent& agent) {
     std::size_t serving = 0, failing = 0, parked = 0;
     for (const std::string& name : agent.service_names()) {
@@ -194,12 +187,7 @@ Result<Json> status_json(const Agent& agent, const std::optional<std::string>& s
         {"socket_states", socket_states(agent)},
         {"foreign_programs", dispatcher.foreign_programs().value_or(std::vector<std::uint32_t>())},
         {"changed", time_or_null(running.generation.time)},
-        {"change",
-         {{"time", time_or_null(running.generation.time)},
-          {"cause", running.generation.cause},
-          {"by", author_json(running.generation.by)},
-          {"note",
-           running.generation.note.empty() ? Json(nullptr) : Json(running.generation.note)}}}};
+        {"change", change_json(running.generation)}};
 }
 
 Json services_json(const Agent& agent) {

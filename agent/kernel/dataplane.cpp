@@ -74,8 +74,13 @@ Result<KernelAnswer> ask(const Maps& maps, const Lookup& lookup, const Question&
     from.address.family = question.to.address.family;
     auto verdict = lookup.verdict(question.protocol, question.to, question.from.value_or(from));
     if (!verdict) return pass_on(verdict);
-    return KernelAnswer{verdict->drop, verdict->cookie, program_id, lookup.same_program(),
-                        maps.state().detached == 0};
+    KernelAnswer answer;
+    answer.drop = verdict->drop;
+    answer.cookie = verdict->cookie;
+    answer.program_id = program_id;
+    answer.same_program = lookup.same_program();
+    answer.attached = maps.state().detached == 0;
+    return answer;
 }
 
 }  // namespace sluice::kernel

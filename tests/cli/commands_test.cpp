@@ -314,14 +314,20 @@ TEST(Register, SendsInheritedDescriptors) {
     EXPECT_EQ(outcome.out, "cdn: 3 sockets registered\n");
 }
 
-TEST(Register, GoesByTheNamesSystemdGave) {
+TEST(Register, GoesByTheNamesSystemdGaveInOneCall) {
     Sluicectl sluicectl;
     sluicectl.agent.parts["Register"] = {{{"service", "x"}, {"added", 1}}};
+    sluicectl.agent.parts["RegisterAll"] = {
+        {{"registered", {{{"service", "dns"}, {"added", 1}}, {{"service", "web"}, {"added", 2}}}}}};
     sluicectl.passed_names = {"web", "dns", "web"};
-    EXPECT_EQ(sluicectl({"register"}).exit, 0);
-    ASSERT_EQ(sluicectl.agent.calls.size(), 2u);
-    EXPECT_EQ(sluicectl.agent.calls[0].parameters["service"], "dns");
-    EXPECT_EQ(sluicectl.agent.calls[1].fds, (std::vector<int>{1000, 1002}));
+    const Outcome outcome = sluicectl({"register"});
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, "dns: 1 socket registered\nweb: 2 sockets registered\n");
+    ASSERT_EQ(sluicectl.agent.calls.size(), 1u);
+    EXPECT_EQ(sluicectl.agent.calls[0].fds, (std::vector<int>{1001, 1000, 1002}));
+    EXPECT_EQ(
+        sluicectl.agent.calls[0].parameters["offers"],
+        Json({{{"service", "dns"}, {"sockets", {0}}}, {{"service", "web"}, {"sockets", {1, 2}}}}));
     sluicectl.agent.calls.clear();
     EXPECT_EQ(sluicectl({"register", "all"}).exit, 0);
     ASSERT_EQ(sluicectl.agent.calls.size(), 1u);
