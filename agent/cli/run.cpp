@@ -125,9 +125,9 @@ bool wants_json(const std::vector<std::string>& words) {
 }
 
 Error unknown_command(const std::string& word) {
-    std::vector<std::string> names;
+    std::vector<std::string_view> names;
     for (const Command& command : commands()) names.emplace_back(command.name);
-    const std::string near = nearest(word, names);
+    const std::string near(nearest(word, names));
     return Error(Failure::invalid, "unknown command '" + word + "'")
         .hint(near.empty() ? "sluicectl --help lists the commands"
                            : "did you mean '" + near + "'?");

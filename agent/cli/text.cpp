@@ -50,10 +50,8 @@ std::string paint(const Look& look, Paint paint, std::string_view text) {
 }
 
 std::string grouped(std::int64_t number) {
-    std::string digits = std::to_string(number);
-    const std::size_t first = number < 0 ? 1 : 0;
-    for (std::size_t at = digits.size(); at > first + 3;) digits.insert(at -= 3, ",");
-    return digits;
+    const auto size = static_cast<std::size_t>(number < 0 ? -number : number);
+    return (number < 0 ? "-" : "") + with_commas(size);
 }
 
 std::string rate(double per_second) {
@@ -101,11 +99,6 @@ std::string moment(std::int64_t time, std::int64_t now) {
     return today ? text + " today" : text;
 }
 
-std::size_t columns(std::string_view text) {
-    return static_cast<std::size_t>(
-        std::count_if(text.begin(), text.end(), [](char byte) { return !continues(byte); }));
-}
-
 std::string padded(std::string text, std::size_t width) {
     const std::size_t have = columns(text);
     if (have < width) text.append(width - have, ' ');
@@ -120,15 +113,6 @@ std::string cut(const std::string& text, std::size_t width) {
         while (at < text.size() && continues(text[at])) ++at;
     }
     return text.substr(0, at) + "…";
-}
-
-std::string printable(std::string_view text) {
-    std::string clean(text);
-    for (char& byte : clean) {
-        const auto value = static_cast<unsigned char>(byte);
-        if (value < 0x20 || value == 0x7f) byte = '?';
-    }
-    return clean;
 }
 
 Lines wrapped(const std::string& text, int width, int indent) {
@@ -226,28 +210,6 @@ Lines Table::lines(const Look& look) const {
         }
     }
     return lines;
-}
-
-std::string nearest(std::string_view word, const std::vector<std::string>& names) {
-    std::string best;
-    std::size_t least = std::min<std::size_t>(3, word.size() / 2 + 1);  // further away is no guess
-    for (const std::string& name : names) {
-        std::vector<std::size_t> row(name.size() + 1);
-        for (std::size_t i = 0; i <= name.size(); ++i) row[i] = i;
-        for (std::size_t i = 0; i < word.size(); ++i) {
-            std::size_t diagonal = row[0]++;
-            for (std::size_t j = 0; j < name.size(); ++j) {
-                const std::size_t replace = diagonal + (word[i] == name[j] ? 0 : 1);
-                diagonal = row[j + 1];
-                row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
-            }
-        }
-        if (row[name.size()] < least) {
-            least = row[name.size()];
-            best = name;
-        }
-    }
-    return best;
 }
 
 }  // namespace sluice::cli

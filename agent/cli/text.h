@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/text.h"
+
 namespace sluice::cli {
 
 using Lines = std::vector<std::string>;
@@ -36,12 +38,8 @@ std::string long_age(std::int64_t seconds);   // 45 s, 14 min, 5 hours, 12 days
 std::string moment(std::int64_t time, std::int64_t now);
 std::string clock_time(std::int64_t time, std::int64_t now);  // as moment(), without the "today"
 
-std::size_t columns(std::string_view text);  // UTF-8 characters, one column each
 std::string padded(std::string text, std::size_t width);
 std::string cut(const std::string& text, std::size_t width);  // ends in … when it was longer
-// Control characters become '?': names and notes come from others, and a terminal obeys what it is
-// sent.
-std::string printable(std::string_view text);
 // Broken at spaces; lines after the first start with `indent` spaces.
 Lines wrapped(const std::string& text, int width, int indent);
 
@@ -75,8 +73,5 @@ class Table {
     std::vector<Column> columns_;
     std::vector<std::vector<Cell>> rows_;
 };
-
-// The name that is most like `word`, empty when none is near: for "did you mean".
-std::string nearest(std::string_view word, const std::vector<std::string>& names);
 
 }  // namespace sluice::cli

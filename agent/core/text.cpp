@@ -112,8 +112,8 @@ bool is_plain_text(std::string_view text) {
     return true;
 }
 
-int columns(std::string_view text) {
-    return static_cast<int>(std::ranges::count_if(
+std::size_t columns(std::string_view text) {
+    return static_cast<std::size_t>(std::ranges::count_if(
         text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
 }
 

@@ -18,8 +18,8 @@ std::string printable(std::string_view text);
 bool is_utf8(std::string_view text);
 // No control characters, and valid UTF-8.
 bool is_plain_text(std::string_view text);
-// Code points, which is columns for all but wide and combining characters.
-int columns(std::string_view text);
+// Code points, which is terminal columns for all but wide and combining characters.
+std::size_t columns(std::string_view text);
 
 // The nearest of `known` when it is so near that a slip of the fingers explains it; else empty.
 std::string_view nearest(std::string_view text, const std::vector<std::string_view>& known);

@@ -337,7 +337,7 @@ TEST(Screens, SendNoControlCharacterOfOthersToTheTerminal) {
     EXPECT_EQ(joined(render_bindings({binding_row(b, screen())}, 1, screen())).find('\033'),
               std::string::npos);
     const Error error(Failure::failed, "a\033[2Jb");
-    EXPECT_EQ(joined(render_error(error, screen())), "sluicectl: a?[2Jb\n");
+    EXPECT_EQ(joined(render_error(error, screen())), "sluicectl: a\\x1b[2Jb\n");
 }
 
 TEST(Numbers, AreReadable) {
