@@ -331,11 +331,13 @@ Result<Json> Methods::enlist_offers(const Json& offers, const Json& parameters,
     if (offers.empty()) return fail(Failure::invalid, "no sockets were offered");
     std::vector<SocketOffer> picked;
     for (const Json& offer : offers) {
+        // First, since the descriptors of a peer whom no rule names were never received.
+        auto service = offer.at("service").get<std::string>();
+        auto ok = authorize(agent_->access(), peer, Action::register_, service);
+        if (!ok) return pass_on(ok);
         auto sockets = pick(descriptors, offer.at("sockets"));
         if (!sockets) return pass_on(sockets);
-        picked.push_back({offer.at("service").get<std::string>(), std::move(*sockets)});
-        auto ok = authorize(agent_->access(), peer, Action::register_, picked.back().service);
-        if (!ok) return pass_on(ok);
+        picked.push_back({std::move(service), std::move(*sockets)});
     }
     const auto owner =
         static_cast<std::int32_t>(optional_of<std::int64_t>(parameters, "pid").value_or(0));

@@ -51,6 +51,14 @@ VarlinkReply info() {
             ""};
 }
 
+// Register has `sockets`, RegisterAll has them in its `offers`.
+bool names_descriptors(const Json& parameters) {
+    for (const char* key : {"sockets", "offers"})
+        if (const auto at = parameters.find(key); at != parameters.end() && !at->empty())
+            return true;
+    return false;
+}
+
 VarlinkReply describe(const Json& parameters) {
     const auto at = parameters.find("interface");
     if (at == parameters.end() || !at->is_string())
@@ -168,9 +176,7 @@ class VarlinkServer::Connection {
         // Descriptors belong to the first call that can use them: one that came before it may have
         // been read together with it. work() closes what is left over.
         std::vector<Fd> descriptors;
-        if (const auto sockets = call.parameters.find("sockets");
-            sockets != call.parameters.end() && !sockets->empty())
-            descriptors.swap(descriptors_);
+        if (names_descriptors(call.parameters)) descriptors.swap(descriptors_);
         auto answer = server_.handler_.call(call, descriptors, peer_);
         if (!answer) {
             if (answer.error().failure() == Failure::refused)
