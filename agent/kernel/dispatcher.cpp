@@ -204,12 +204,14 @@ Result<> Dispatcher::load_ids() {
 
 Result<> Dispatcher::detach() {
     if (!attached()) return {};
+    const Fd link(bpf_obj_get(link_pin(directory()).c_str()));
     maps_.state().detached = 1;
-    // The pin is the link's only owner: without it the kernel detaches.
     if (::unlink(link_pin(directory()).c_str()) != 0 && errno != ENOENT) {
         maps_.state().detached = 0;
         return fail_errno(errno, "remove " + link_pin(directory()));
     }
+    // The pin was the link's only owner, but the kernel lets go of it some time later.
+    if (link && bpf_link_detach(link.get()) != 0) return fail_errno(errno, "detach the link");
     return {};
 }
 
