@@ -34,11 +34,8 @@ Fd new_socket(int domain, int type, int protocol = 0) {
 
 Fd connected_to(int type, std::uint16_t port) {
     Fd fd = new_socket(AF_INET, type);
-    sockaddr_in peer{};
-    peer.sin_family = AF_INET;
-    peer.sin_port = htons(port);
-    peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer);
+    const SocketAddress peer = sockaddr_of("127.0.0.1:" + std::to_string(port));
+    ::connect(fd.get(), peer.get(), peer.size);
     return fd;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "system/clients.h"
 
+#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -30,23 +31,50 @@ bool readable(const Fd& fd, int milliseconds) {
 
 }  // namespace
 
-std::string ask_udp(std::string_view to) {
-    const Endpoint endpoint = at(to);
-    const bool four = endpoint.address.family == Family::ipv4;
-    const Fd fd(::socket(four ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+SocketAddress sockaddr_of(std::string_view text) {
+    const Endpoint endpoint = at(text);
+    SocketAddress made;
+    if (endpoint.address.family == Family::ipv4) {
+        sockaddr_in in{};
+        in.sin_family = AF_INET;
+        in.sin_port = htons(endpoint.port);
+        std::memcpy(&in.sin_addr, endpoint.address.bytes.data(), sizeof in.sin_addr);
+        std::memcpy(&made.storage, &in, sizeof in);
+        made.size = sizeof in;
+    } else {
+        sockaddr_in6 in6{};
+        in6.sin6_family = AF_INET6;
+        in6.sin6_port = htons(endpoint.port);
+        std::memcpy(&in6.sin6_addr, endpoint.address.bytes.data(), sizeof in6.sin6_addr);
+        std::memcpy(&made.storage, &in6, sizeof in6);
+        made.size = sizeof in6;
+    }
+    return made;
+}
+
+std::string local_of(const Fd& socket) {
     sockaddr_in in{};
-    in.sin_family = AF_INET;
-    in.sin_port = htons(endpoint.port);
-    std::memcpy(&in.sin_addr, endpoint.address.bytes.data(), sizeof in.sin_addr);
-    sockaddr_in6 in6{};
-    in6.sin6_family = AF_INET6;
-    in6.sin6_port = htons(endpoint.port);
-    std::memcpy(&in6.sin6_addr, endpoint.address.bytes.data(), sizeof in6.sin6_addr);
+    socklen_t size = sizeof in;
+    if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&in), &size) != 0)
+        throw failure("getsockname");
+    std::array<char, INET_ADDRSTRLEN> text{};
+    ::inet_ntop(AF_INET, &in.sin_addr, text.data(), text.size());
+    return std::string(text.data()) + ":" + std::to_string(ntohs(in.sin_port));
+}
+
+int waiting(const Fd& listener) {
+    int count = 0;
+    while (readable(listener, 0) && Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)))
+        ++count;
+    return count;
+}
+
+std::string ask_udp(std::string_view to) {
+    const SocketAddress address = sockaddr_of(to);
+    const Fd fd(::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     // A connected sender is told of unreachable ports.
-    const int connected =
-        four ? ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&in), sizeof in)
-             : ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&in6), sizeof in6);
-    if (connected != 0) throw failure("connect to " + std::string(to));
+    if (::connect(fd.get(), address.get(), address.size) != 0)
+        throw failure("connect to " + std::string(to));
     ::send(fd.get(), "?", 1, 0);
     if (!readable(fd, silence_ms)) return "silence";
     char byte = 0;

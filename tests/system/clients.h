@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <string>
+#include <sys/socket.h>
 #include <thread>
 #include <vector>
 
@@ -12,6 +13,16 @@
 #include "support/sockets.h"
 
 namespace sluice::testing {
+
+struct SocketAddress {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+SocketAddress sockaddr_of(std::string_view endpoint);
+
+std::string local_of(const Fd& socket);  // "127.0.0.1:80"
+int waiting(const Fd& listener);         // accepts and closes what waits, and says how many
 
 // What a sender to `to` gets told: "refused" (port unreachable), or "silence".
 std::string ask_udp(std::string_view to);

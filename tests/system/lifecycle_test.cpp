@@ -326,7 +326,7 @@ TEST_F(Lifecycle, ALinkThatWasRemovedBehindItsBackIsMadeAgainAtTheNextStart) {
     stop();
     for (const auto& entry : std::filesystem::directory_iterator(bpffs()))
         std::filesystem::remove(entry.path() / "link");
-    EXPECT_EQ(dial("127.7.0.1:80"), "refused");
+    ASSERT_TRUE(eventually([] { return dial("127.7.0.1:80") == "refused"; }));
     start();
     EXPECT_TRUE(reaches("127.7.0.1:80", www));
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several sockets of one service: they share the load, and one that goes costs no connection.
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <gmock/gmock.h>
@@ -33,14 +31,6 @@ bindings:
         return results;
     }
 };
-
-// How many connections wait to be accepted.
-int waiting(const Fd& listener) {
-    ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
-    int count = 0;
-    while (Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC))) ++count;
-    return count;
-}
 
 TEST_F(Members, EachGetsAShareAndTogetherTheyGetAll) {
     const Fd a = listen_tcp("127.0.0.1:9999", {.backlog = 256}),
@@ -76,11 +66,8 @@ TEST_F(Members, OneThatIsShutDownCostsNoConnection) {
 TEST_F(Members, AUdpSocketThatIsConnectedLaterCostsNoDatagram) {
     const Fd a = bind_udp("127.0.0.1:9953"), b = bind_udp("127.0.0.2:9953");
     ASSERT_EQ(enlist("dns", {&a, &b}).exit, 0);
-    sockaddr_in peer{};
-    peer.sin_family = AF_INET;
-    peer.sin_port = htons(9);
-    peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ASSERT_EQ(::connect(b.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer), 0);
+    const SocketAddress peer = sockaddr_of("127.0.0.1:9");
+    ASSERT_EQ(::connect(b.get(), peer.get(), peer.size), 0);
     for (int i = 1; i <= 50; ++i)
         EXPECT_TRUE(datagram_reaches("127.7.0." + std::to_string(i) + ":53", a)) << i;
 }
