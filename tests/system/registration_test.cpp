@@ -162,6 +162,22 @@ TEST_F(Registration, ListenFdnamesAreTheServicesWhereNoneIsNamed) {
     EXPECT_TRUE(datagram_reaches("127.7.0.1:53", dns));
 }
 
+TEST_F(Registration, ListenFdsForSeveralServicesGoInOrNone) {
+    start(two_services);
+    const Fd www = listen_tcp("127.0.0.1:9999"), other = bind_udp("127.0.0.1:9953");
+    for (const char* names : {"www:unknown", "unknown:www"}) {
+        const Answer answer =
+            ctl(with_listen_fds(sluicectl({"register"}), names, {www.get(), other.get()}));
+        EXPECT_EQ(answer.exit, 2) << names;
+        EXPECT_THAT(answer.err, HasSubstr("there is no service 'unknown'")) << names;
+    }
+    const Fd deaf(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const Answer answer =
+        ctl(with_listen_fds(sluicectl({"register"}), "www:dns", {www.get(), deaf.get()}));
+    EXPECT_EQ(answer.exit, 4);
+    EXPECT_EQ(ask("sockets").size(), 0U);
+}
+
 TEST_F(Registration, ListenFdsOfTheAgentGoToTheServicesTheyAreNamedAfter) {
     write_config(two_services);
     Fd www = listen_tcp("127.0.0.1:9999"), dns = bind_udp("127.0.0.1:9953");
