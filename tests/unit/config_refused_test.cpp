@@ -90,6 +90,15 @@ TEST(Config, RefusesYamlThatHasNoBusinessInAConfig) {
     for (const Refused& one : cases) expect_refused(one);
 }
 
+TEST(Config, TellsNothingFromTheWordNullThatComesNext) {
+    const CheckedConfig checked = check("version: 1\nservices:\n  a:\n  null: {}\n");
+    EXPECT_EQ(errors_of(checked), "sluice.yaml:4:3: a service's name is missing: found nothing\n")
+        << "the service a is fine";
+    EXPECT_EQ(errors_of(check("version: 1\nbindings:\nnull: 1\n")),
+              "sluice.yaml:3:1: unknown key 'null' in the config\n"
+              "sluice.yaml:2:1: bindings is a list, not nothing\n");
+}
+
 TEST(Config, RefusesServicesThatAreNotWellSaid) {
     const Refused cases[] = {
         {"version: 1\nservices: {a b: {}}\n", "2:12", "is not a service name"},
@@ -518,6 +527,18 @@ TEST(ConfigLimits, HoldForServices) {
     EXPECT_TRUE(check(services(4096)).valid());
     EXPECT_THAT(errors_of(check(services(4097))),
                 HasSubstr("4,097 services are defined; there can be 4,096"));
+}
+
+TEST(ConfigLimits, HoldForPrefixes) {
+    const std::string text =
+        with_binding("service: a, protocol: tcp, port: any, prefixes_from: list.txt");
+    std::string list;
+    for (unsigned i = 0; i < 1'000'000; ++i)
+        list += "10." + std::to_string(i >> 16U) + "." + std::to_string(i >> 8U & 255U) + "." +
+                std::to_string(i & 255U) + "\n";
+    EXPECT_TRUE(check(text, {{"list.txt", list}}).valid());
+    EXPECT_EQ(errors_of(check(text, {{"list.txt", list + "192.0.2.1\n"}})),
+              "sluice.yaml:1:1: the table holds 1,000,000 prefixes; 1,000,001 were asked for\n");
 }
 
 TEST(ConfigLimits, HoldForProductsOfLists) {
