@@ -286,9 +286,10 @@ TEST_P(MutantTest, IsCaughtByTheComparison) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EachRule, MutantTest,
-                         ::testing::Values("shorter_prefix_never_tried", "any_beats_ports",
-                                           "outer_range_never_tried", "last_port_of_a_range_missed",
-                                           "wrong_half", "protocols_share_a_table", "reject_passes",
+                         ::testing::Values("shorter_prefix_never_tried", "only_two_prefixes_tried",
+                                           "any_beats_ports", "outer_range_never_tried",
+                                           "last_port_of_a_range_missed", "wrong_half",
+                                           "protocols_share_a_table", "reject_passes",
                                            "fallback_never_tried", "dead_first_socket_ends_it"),
                          [](const auto& each) { return std::string(each.param); });
 

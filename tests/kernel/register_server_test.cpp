@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fcntl.h>
 #include <mutex>
+#include <sys/resource.h>
 
 #include "core/register_dialect.h"
 #include "served.h"
@@ -220,6 +221,14 @@ TEST_F(RegisterServerTest, DescriptorsOfAPeerWhoMayNotRegisterAreNeverReceived) 
     EXPECT_NE(answer.find("may not register sockets"), std::string::npos) << answer;
     ASSERT_TRUE(untrusted.say("cd", 200, web()));
     EXPECT_TRUE(untrusted.hear_packet().starts_with("ERR ")) << "nor pieces of a label";
+    // With room for 64, receiving 253 would be another error.
+    rlimit before_limit{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before_limit), 0);
+    rlimit low = before_limit;
+    low.rlim_cur = 64;
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+    EXPECT_EQ(ask(untrusted, "cdn#", 253), answer);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before_limit), 0);
     EXPECT_EQ(open_descriptors(), before);
     EXPECT_EQ(registrar.seen().size(), 1U);
 }
