@@ -32,6 +32,10 @@ class FilesTest : public FreshWorld {
         fs::create_directory(directory_);
         ::umask(022);
     }
+    void TearDown() override {
+        ::umount2(directory_.c_str(), MNT_DETACH);  // where make_small() was called
+        FreshWorld::TearDown();
+    }
     std::string at(const std::string& name) const { return directory_ + "/" + name; }
     std::string made(const std::string& name, const std::string& content) const {
         fs::create_directories(fs::path(at(name)).parent_path());
