@@ -62,12 +62,6 @@ std::string source_of(const Json& binding) {
     return line > 0 ? file + ":" + std::to_string(line) : file;
 }
 
-std::string policy_of(const Json& unavailable) {
-    if (unavailable.is_string()) return printable(unavailable.get_ref<const std::string&>());
-    const std::string fallback = text_of(unavailable, "fallback");
-    return fallback.empty() ? text_of(unavailable, "policy") : "fallback " + fallback;
-}
-
 std::string process_of(const Json& socket) {
     const std::string command = text_of(socket, "command");
     const auto pid = number_of(socket, "pid");

@@ -29,8 +29,6 @@ std::string one_line(const Json& document);  // invalid UTF-8 is replaced
 std::string target_of(const Json& binding);
 // "conf.d/cdn.yaml:7"; "" without a source
 std::string source_of(const Json& binding);
-// "reject", "pass", "fallback spectrum", of either form: a word, or {"fallback": NAME}
-std::string policy_of(const Json& unavailable);
 // "nginx[812]"; "" when the process is not known
 std::string process_of(const Json& socket);
 // "root (ops1)"; "" when nobody is known

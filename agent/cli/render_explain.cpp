@@ -146,7 +146,7 @@ void fact(Lines& lines, const char* name, const std::string& text, const Look& l
 std::string service_text(const Json& e) {
     const std::string service = text_of(e, "service");
     if (service.empty()) return "";
-    const std::string policy = policy_of(field(e, "unavailable"));
+    const std::string policy = text_of(e, "unavailable");
     return policy.empty() ? service : service + ", unavailable: " + policy;
 }
 

@@ -95,7 +95,7 @@ Lines render_services(const Json& services, const Look& look) {
                    {state, state_paint(state)},
                    {grouped(count_of(*service, "bindings"))},
                    {grouped(count_of(*service, "sockets"))},
-                   {policy_of(field(*service, "unavailable"))},
+                   {text_of(*service, "unavailable")},
                    {register_text(field(*service, "register"))}});
     }
     return table.empty() ? Lines{"no services"} : table.lines(look);

@@ -14,7 +14,7 @@ std::string full_name(std::string_view method) {
     return std::string(agent_interface) + "." + std::string(method);
 }
 
-Error unreachable(Error error, const std::string& path) {
+Error unreachable(const Error& error, const std::string& path) {
     const bool absent = error.code() == ENOENT || error.code() == ECONNREFUSED;
     Error told(
         Failure::unreachable,

@@ -202,7 +202,7 @@ Json explain_json(const World& world, const Question& question, const Answer& mo
         {"binding", won ? binding_json(*model.considered.front().binding, false) : Json(nullptr)},
         {"considered", considered_json(model.considered)},
         {"unavailable",
-         model.service ? unavailable_json(policy_of(world, *model.service)) : Json(nullptr)},
+         model.service ? Json(to_string(policy_of(world, *model.service))) : Json(nullptr)},
         {"socket", chosen_json(world, kernel.cookie)},
         {"sockets", std::move(sockets)},
         {"other_sockets", std::move(others)},

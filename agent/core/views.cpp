@@ -69,11 +69,6 @@ Json binding_json(const Binding& binding, bool shadowed) {
             {"shadowed", shadowed}};
 }
 
-Json unavailable_json(const Unavailable& policy) {
-    if (policy.kind == Unavailable::Kind::fallback) return {{"fallback", policy.fallback}};
-    return policy.kind == Unavailable::Kind::pass ? "pass" : "reject";
-}
-
 Json register_json(const RegisterRule& rule) {
     return {{"users", rule.users}, {"groups", rule.groups}, {"units", rule.units}};
 }

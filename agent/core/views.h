@@ -18,7 +18,6 @@ using Json = nlohmann::json;
 Json binding_json(const Binding& binding, bool shadowed);
 // A service's name, "reject" or "pass".
 std::string target_word(const Target& target);
-Json unavailable_json(const Unavailable& policy);  // "reject", "pass", {"fallback": "S"}
 Json register_json(const RegisterRule& rule);
 // `state`: "serving", "failing", "parked", "staged".
 Json socket_json(const RegisteredSocket& socket, std::string_view state);

@@ -391,10 +391,10 @@ void Agent::want_grace() const {
     if (plane_->wants_grace() && on_grace_wanted) on_grace_wanted();
 }
 
-void Agent::finish_grace(kernel::Dataplane::Ticket ticket) {
+void Agent::finish_grace(const kernel::Dataplane::Ticket& ticket) {
     std::set<std::string> keep;
     for (const auto& [name, service] : running_.generation.services) keep.insert(name);
-    if (auto ok = plane_->finish_grace(std::move(ticket), keep); !ok)
+    if (auto ok = plane_->finish_grace(ticket, keep); !ok)
         spdlog::error("{}", ok.error().message());
 }
 

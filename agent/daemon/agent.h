@@ -101,7 +101,7 @@ class Agent {
     std::function<void()> on_grace_wanted;
     bool wants_grace() const { return plane_->wants_grace(); }
     kernel::Dataplane::Ticket begin_grace() { return plane_->begin_grace(); }
-    void finish_grace(kernel::Dataplane::Ticket ticket);
+    void finish_grace(const kernel::Dataplane::Ticket& ticket);
 
     const Options& options() const { return options_; }
     const Running& running() const { return running_; }

@@ -38,7 +38,7 @@ void GraceWaiter::done() {
     eventfd_t ignored = 0;
     eventfd_read(wakeup_.get(), &ignored);
     thread_.join();
-    agent_.finish_grace(std::move(*ticket_));
+    agent_.finish_grace(*ticket_);
     ticket_.reset();
     begin();
 }

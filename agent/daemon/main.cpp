@@ -69,7 +69,7 @@ Result<Passed> take_passed() {
     return passed;
 }
 
-void register_passed(Agent& agent, std::vector<NamedFd> services) {
+void register_passed(Agent& agent, const std::vector<NamedFd>& services) {
     std::map<std::string, std::vector<int>> by_service;
     for (const NamedFd& one : services) by_service[one.name].push_back(one.fd.get());
     for (const auto& [name, descriptors] : by_service) {
@@ -78,7 +78,7 @@ void register_passed(Agent& agent, std::vector<NamedFd> services) {
             agent.register_sockets({&offer, 1}, RegisterMode::add, Author{0, -1, 1, "systemd"});
         if (!done) spdlog::error("sockets passed for '{}': {}", name, done.error().message());
     }
-}  // closed here: the agent keeps no duplicate of a service's socket
+}
 
 Result<Fd> own_socket(Fd passed, const std::string& path, UnixKind kind) {
     if (passed) return passed;
@@ -95,7 +95,8 @@ Result<int> run(const Options& options) {
     if (auto ok = make_directory(options.run_dir, 0755); !ok) return pass_on(ok);
     auto agent = Agent::start(options);
     if (!agent) return pass_on(agent);
-    register_passed(**agent, std::move(passed->services));
+    register_passed(**agent, passed->services);
+    passed->services.clear();  // the agent keeps no duplicate of a service's socket
 
     // Signals are blocked before the first thread starts, so that every one waits for the loop.
     const auto stop = [&] { loop->exit(EXIT_SUCCESS); };

@@ -203,7 +203,7 @@ Json services_json(const Agent& agent) {
              {"description", config.description.empty() ? Json(nullptr) : Json(config.description)},
              {"state", to_string(health.state)},
              {"message", health.message.empty() ? Json(nullptr) : Json(health.message)},
-             {"unavailable", unavailable_json(config.unavailable)},
+             {"unavailable", to_string(config.unavailable)},
              {"bindings", use == agent.running().use.services.end() ? 0 : use->second.bindings},
              {"sockets", agent.sockets_of(name).total},
              {"register", register_json(config.registration)},

@@ -33,7 +33,7 @@ bool Dataplane::wants_grace() const { return !table_->settled() || sockets_->has
 
 Dataplane::Ticket Dataplane::begin_grace() { return {changes_, sockets_->retired()}; }
 
-Result<> Dataplane::finish_grace(Ticket ticket, const std::set<std::string>& keep) {
+Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::string>& keep) {
     sockets_->reclaim(ticket.retired);
     if (ticket.change != changes_) return {};  // a later change took care of itself, or will
     if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");

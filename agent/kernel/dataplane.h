@@ -41,7 +41,7 @@ class Dataplane {
     };
     bool wants_grace() const;
     Ticket begin_grace();
-    Result<> finish_grace(Ticket ticket, const std::set<std::string>& keep);
+    Result<> finish_grace(const Ticket& ticket, const std::set<std::string>& keep);
 
     // Would the kernel accept this socket for lookups of that family, now?
     bool usable(const RegisteredSocket& socket, Family family) const;

@@ -80,7 +80,8 @@ class MappedArray {
 
   public:
     MappedArray() = default;
-    static Result<MappedArray> map(Fd fd, std::size_t count, bool writable, std::string name) {
+    static Result<MappedArray> map(Fd fd, std::size_t count, bool writable,
+                                   const std::string& name) {
         const std::size_t bytes = count * sizeof(T);
         void* memory = ::mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
                               MAP_SHARED, fd.get(), 0);

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "kernel/maps.h"
+#include "sys/capabilities.h"
 
 namespace sluice::kernel {
 namespace {
@@ -46,8 +47,12 @@ int remember(libbpf_print_level level, const char* format, va_list arguments) {
 }
 
 Error load_failure(int error) {
-    if (error == EPERM || error == EACCES)
-        return Error::from_errno(error, "load the BPF program")
+    if (const std::string missing = missing_capabilities();
+        !missing.empty() && (error == EPERM || error == EACCES))
+        return Error(Failure::failed,
+                     missing +
+                         (missing.find(' ') == std::string::npos ? " is missing" : " are missing"))
+            .during("load the BPF program")
             .hint("sluiced needs CAP_BPF and CAP_NET_ADMIN (or root)");
     std::string why = libbpf_says.substr(0, libbpf_says.find('\n'));
     return Error::from_errno(error, "load the BPF program").hint(std::move(why));

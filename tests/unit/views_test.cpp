@@ -57,11 +57,7 @@ TEST(CookieText, IsHexadecimalWithoutAPrefix) {
     EXPECT_EQ(cookie_text(0xffffffffffffffff), "ffffffffffffffff");
 }
 
-TEST(PolicyJson, IsAWordOrTheFallback) {
-    EXPECT_EQ(unavailable_json({}), "reject");
-    EXPECT_EQ(unavailable_json({Unavailable::Kind::pass, ""}), "pass");
-    EXPECT_EQ(unavailable_json({Unavailable::Kind::fallback, "spectrum"}),
-              (Json{{"fallback", "spectrum"}}));
+TEST(RegisterJson, HasAllThreeKindsOfRules) {
     EXPECT_EQ(register_json({{"nginx"}, {}, {"web@*.service"}}),
               Json::parse(R"({"users":["nginx"],"groups":[],"units":["web@*.service"]})"));
     EXPECT_EQ(target_word(target("cdn")), "cdn");
