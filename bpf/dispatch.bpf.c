@@ -28,9 +28,10 @@
 #define EAFNOSUPPORT 97
 
 #define WORDS SLUICE_BLOCK_WORDS
+#define ATTEMPTS 4 /* at an assignment: the first choice, and three sockets that close just now */
 #define V4_LENGTHS 33
 #define V6_LENGTHS 129
-#define SEARCH_STEPS 16 /* 2^16 > SLUICE_MAX_PORTS */
+#define SEARCH_STEPS 14 /* 2^14 * WORDS > SLUICE_MAX_PORTS */
 
 /* A value the optimiser knows nothing about: keeps it from merging or duplicating loads of ctx. */
 #define opaque(x) ({ asm volatile("" : "+r"(x)); })
@@ -107,42 +108,68 @@ struct sluice_control control SEC(".data.control") = {.abi = SLUICE_ABI};
  */
 volatile const __u64 assign_flags SEC(".rodata") = 0;
 
-static __always_inline const union sluice_policy_word* policy_word(__u32 policy, __u32 index) {
+/*
+ * Without a branch: the verifier walks every path through a search. And neither with an offset into
+ * a map's value that is not a constant, nor with a loop that ends by its counter alone: for a
+ * program that is loaded without CAP_PERFMON it also walks what a processor does that mispredicts
+ * the end of the loop (Spectre), which has none.
+ */
+
+/* 1 if a <= b, else 0. */
+static __always_inline __u64 at_most(__u32 a, __u32 b) {
+    __u64 bit = 1 - (((__u64)b - a) >> 63);
+    opaque(bit);
+    return bit;
+}
+
+/* 1 if a == b, else 0. */
+static __always_inline __u64 equal(__u32 a, __u32 b) {
+    __u64 bit = ((__u64)(a ^ b) - 1) >> 63;
+    opaque(bit);
+    return bit;
+}
+
+/* By a multiplication: newer verifiers follow both outcomes of an AND with 0 or -1. */
+static __always_inline __u64 choose(__u64 bit, __u64 yes, __u64 no) {
+    return no + (yes - no) * bit;
+}
+
+static __always_inline __u32 smaller(__u32 a, __u32 b) { return choose(at_most(a, b), a, b); }
+
+/* The fields of a struct sluice_policy_entry, as one word: clang would take a struct apart. */
+#define WORD_LAST(word) ((__u32)(word) >> 16)
+#define WORD_TARGET(word) ((__u32)((word) >> 32) & 0xffff)
+#define WORD_PARENT(word) ((__u32)((word) >> 48))
+
+/* Word `index` of a policy; 0, which no entry is, when there is no such block. */
+static __always_inline __u64 policy_word(__u32 policy, __u32 index) {
+    __u64 word = 0;
     const __u32 key = policy + index / WORDS;
     const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &key);
-    return block ? &block->words[index % WORDS] : 0;
+    if (!block) return 0;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < WORDS; i++) word += block->words[i].raw * equal(i, index % WORDS);
+    return word;
 }
 
-/*
- * Comparisons without a branch, for values below 2^31: a branch in a search makes the verifier walk
- * every path through it. All ones if a <= b, else 0.
- */
-static __always_inline __u32 not_above(__u32 a, __u32 b) {
-    __u32 mask = ~(__u32)((__s32)(b - a) >> 31);
-    opaque(mask);
-    return mask;
-}
-
-static __always_inline __u32 smaller(__u32 a, __u32 b) { return b ^ ((a ^ b) & not_above(a, b)); }
-
-/* How many entries of a one-block policy start at or below the port. Free words start at 65535. */
-static __always_inline __u32 rank_in_block(const struct sluice_policy_block* block, __u32 count,
-                                           __u32 port) {
+/* How many of words 1 to 7 start at or below the port. */
+static __always_inline __u32 rank_in_block(const struct sluice_policy_block* block, __u32 port) {
     __u32 rank = 0;
-#pragma unroll
-    for (int i = 1; i < WORDS; i++) rank -= not_above(block->words[i].entry.first, port);
-    return smaller(rank, count);
+#pragma clang loop unroll(full)
+    for (int i = 1; i < WORDS; i++) rank += at_most(block->words[i].entry.first, port);
+    return rank;
 }
 
-/* The same for a policy of many blocks: a binary search; each step adds 0 or a power of 2. */
-static __always_inline __u32 rank_in_blocks(__u32 policy, __u32 count, __u32 port) {
+/* The last block whose word 0 starts at or below the port; the first, whose word 0 is the head. */
+static __always_inline __u32 find_block(__u32 policy, __u32 blocks, __u32 port) {
     __u32 rank = 0;
+#pragma clang loop unroll(full)
     for (int i = 0; i < SEARCH_STEPS; i++) {
         const __u32 step = 1U << (SEARCH_STEPS - 1 - i);
-        const __u32 probe = rank + step; /* 1-based position of the entry to look at */
-        const union sluice_policy_word* word = policy_word(policy, smaller(probe, count));
-        if (!word) return 0;
-        rank += step & not_above(probe, count) & not_above(word->entry.first, port);
+        const __u32 probe = rank + step, key = policy + smaller(probe, blocks - 1);
+        const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &key);
+        if (!block) return 0;
+        rank += step * (at_most(probe, blocks - 1) & at_most(block->words[0].entry.first, port));
     }
     return rank;
 }
@@ -156,14 +183,18 @@ __attribute__((noinline)) __u32 policy_target(__u32 policy, __u32 port) {
     if (count == 0) return fallback;
 
     /* 1-based position of the last entry that starts at or below the port; 0 if none does */
-    __u32 at =
-        count < WORDS ? rank_in_block(block, count, port) : rank_in_blocks(policy, count, port);
+    const __u32 at_block = find_block(policy, block->words[0].head.blocks, port);
+    const __u32 key = policy + at_block;
+    block = bpf_map_lookup_elem(&policies, &key);
+    if (!block) return fallback;
+    __u32 at = smaller(at_block * WORDS + rank_in_block(block, port), count);
+#pragma clang loop unroll(full)
     for (int depth = 0; depth < SLUICE_MAX_RANGE_DEPTH; depth++) {
         if (at == 0 || at > SLUICE_MAX_PORTS) return fallback;
-        const union sluice_policy_word* word = policy_word(policy, at);
-        if (!word) return fallback;
-        if (port <= word->entry.last) return word->entry.target;
-        at = (__u16)(word->entry.parent + 1); /* SLUICE_NO_PARENT becomes 0 */
+        const __u64 word = policy_word(policy, at);
+        if (word == 0) return fallback;
+        if (port <= WORD_LAST(word)) return WORD_TARGET(word);
+        at = (__u16)(WORD_PARENT(word) + 1); /* SLUICE_NO_PARENT becomes 0 */
     }
     return fallback;
 }
@@ -183,9 +214,13 @@ static __always_inline __u32 small_target(__u32 policy, __u32 port) {
     const __u32 count = block->words[0].head.count;
     if (count == 0) return block->words[0].head.fallback;
     if (count >= WORDS) return policy_target(policy, port);
-    const __u32 at = rank_in_block(block, count, port) % WORDS;
-    if (at == 0) return block->words[0].head.fallback;
-    if (port <= block->words[at].entry.last) return block->words[at].entry.target;
+    /* the last entry that starts at or below the port */
+    const __u32 at = smaller(rank_in_block(block, port), count);
+    __u64 word = 0;
+#pragma clang loop unroll(full)
+    for (int i = 1; i < WORDS; i++) word += block->words[i].raw * equal(i, at);
+    if (word == 0) return block->words[0].head.fallback;
+    if (port <= WORD_LAST(word)) return WORD_TARGET(word);
     return policy_target(policy, port); /* a range around it may have the port */
 }
 
@@ -200,7 +235,7 @@ static __always_inline __u32 step(void* trie, __u32* key, __u32 half, __u32 port
     *length = 0;
     const struct sluice_prefix* prefix = bpf_map_lookup_elem(trie, key);
     if (!prefix) return SLUICE_TARGET_NONE;
-    const __u32 column = *(volatile const __u32*)&prefix->column[half & 1];
+    const __u32 column = choose(half & 1, prefix->column[1], prefix->column[0]);
     const __u32 policy = column & SLUICE_POLICY_MASK;
     *length = column >> SLUICE_LENGTH_SHIFT;
     if (policy == 0) return SLUICE_TARGET_NONE;
@@ -289,22 +324,34 @@ static __always_inline __u32 cell_at(__u32 first, __u32 count, __u32 start, __u3
     return first + (place < count ? place : place - count);
 }
 
-/*
- * The first turn >= `turn` whose socket is in `state`, `count` if there is none. A slot that is
- * filled is not yet healthy: a listener that was shut down and a UDP socket that was connected stay
- * in theirs.
- */
-__attribute__((noinline)) __u32 next_live(__u32 first, __u32 start_and_count, __u32 turn,
-                                          __u32 state) {
+/* The first of the 16 turns from `turn` on that is live, as below; `turn` + 16 if none is. */
+__attribute__((noinline)) __u32 next_live_of_16(__u32 first, __u32 start_and_count, __u32 turn,
+                                                __u32 state) {
     const __u32 start = start_and_count >> 16, count = start_and_count & 0xffff;
-    for (__u32 i = 0; i < SLUICE_MAX_SET; i++) {
-        const __u32 at = turn + i;
-        if (at >= count) return count;
-        struct bpf_sock* sk = member_socket(cell_at(first, count, start, at));
+    for (__u32 i = 0; i < 16; i++, turn++) {
+        if (turn >= count) return turn;
+        struct bpf_sock* sk = member_socket(cell_at(first, count, start, turn));
         if (!sk) continue;
         const __u32 live = sk->state == state;
         bpf_sk_release(sk);
-        if (live) return at;
+        if (live) return turn;
+    }
+    return turn;
+}
+
+/*
+ * The first turn >= `turn` whose socket is in `state`, at least `count` if there is none. A slot
+ * that is filled is not yet healthy: a listener that was shut down and a UDP socket that was
+ * connected stay in theirs.
+ */
+__attribute__((noinline)) __u32 next_live(__u32 first, __u32 start_and_count, __u32 turn,
+                                          __u32 state) {
+    const __u32 count = start_and_count & 0xffff;
+#pragma clang loop unroll(full)
+    for (__u32 i = 0; i < SLUICE_MAX_SET / 16; i++) {
+        const __u32 found = next_live_of_16(first, start_and_count, turn, state);
+        if (found >= count || found < turn + 16) return found;
+        turn = found;
     }
     return count;
 }
@@ -328,19 +375,22 @@ static __always_inline __u64 cursor(__u32 by, __u32 target, __u32 hop, __u32 tur
 
 /* First cell << 32 | count, of the sockets that serve a class. */
 static __always_inline __u64 set_of(const struct sluice_service* record, __u32 class) {
-    const __u64 set = *(volatile const __u64*)&record->set[class & 3];
+    __u64 set = 0;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < SLUICE_CLASSES; i++)
+        set += *(volatile const __u64*)&record->set[i] * equal(i, class);
     const __u32 count = (__u32)set;
     return count <= SLUICE_MAX_SET ? set : (set >> 32 << 32 | SLUICE_MAX_SET);
 }
 
 /*
- * Moves the cursor to the next socket worth an assignment; its target is REJECT or PASS when there
- * is none left. The first socket of a service is taken on trust: nearly always it is alive, and the
- * assignment itself says when it is not.
+ * Moves the cursor to the next socket that can take the lookup; its target is REJECT or PASS when
+ * there is none left.
  */
 __attribute__((noinline)) __u64 next_choice(__u64 at, __u32 class, __u32 half, __u32 hash) {
     __u32 target = CURSOR_TARGET(at), by = CURSOR_BY(at), turn = CURSOR_TURN(at);
     /* One turn more than there are services in the longest chain: what the last one falls to. */
+#pragma clang loop unroll(full)
     for (__u32 hop = CURSOR_HOP(at), i = 0; i <= SLUICE_MAX_FALLBACKS + 1; i++, hop++) {
         if (target >= SLUICE_MAX_SERVICES) return cursor(by, target, hop, 0, 0);
         if (hop > SLUICE_MAX_FALLBACKS) break;
@@ -349,13 +399,14 @@ __attribute__((noinline)) __u64 next_choice(__u64 at, __u32 class, __u32 half, _
         const __u64 set = set_of(record, class);
         const __u32 first = set >> 32, count = (__u32)set;
         const __u32 start = (__u64)hash * count >> 32;
-        if (turn > 0 && turn < count)
+        if (turn < count)
             turn = next_live(first, start << 16 | count, turn, class & 2 ? TCP_CLOSE : TCP_LISTEN);
         if (turn < count)
             return cursor(by, target, hop, turn + 1, cell_at(first, count, start, turn));
         COUNT(target, class, unavailable);
         by = target;
-        target = *(volatile const __u16*)&record->unavailable[half & 1];
+        target = choose(half & 1, *(volatile const __u16*)&record->unavailable[1],
+                        *(volatile const __u16*)&record->unavailable[0]);
         turn = 0;
     }
     return cursor(by, SLUICE_TARGET_REJECT, 0, 0, 0); /* more fallbacks than a config may have */
@@ -414,8 +465,9 @@ int dispatch(struct bpf_sk_lookup* ctx) {
 
     /* Read once: this run answers from one half, whole. */
     const __u32 half = *(volatile __u32*)&control.active & 1;
-    const __u32 six = family == AF_INET6, udp = protocol == IPPROTO_UDP;
-    const __u32 class = udp * 2 + six;
+    const __u32 six = family == AF_INET6;
+    __u32 class = (protocol & 1) << 1 | (family >> 3 & 1);
+    opaque(class);
     const __u64 high = (__u64)l1 << 32 | l0, low = (__u64)l3 << 32 | l2;
     __u32 found =
         six ? find_v6(half, protocol, high, low, port) : find_v4(half, protocol, local4, port);
@@ -425,7 +477,9 @@ int dispatch(struct bpf_sk_lookup* ctx) {
     const __u32 hash = flow_hash(remote ^ local * 0x9e3779b97f4a7c15ULL, remote_port << 16 ^ port);
 
     __u64 at = first_choice(found, class, half, hash);
-    for (int i = 0; i < SLUICE_MAX_SET; i++, at = next_choice(at, class, half, hash)) {
+
+#pragma clang loop unroll(full)
+    for (int i = 0; i < ATTEMPTS; i++, at = next_choice(at, class, half, hash)) {
         const __u32 service = CURSOR_TARGET(at);
         if (service >= SLUICE_MAX_SERVICES) break;
         struct bpf_sock* sk = member_socket(CURSOR_CELL(at));

@@ -130,6 +130,20 @@ TEST_F(DispatcherTest, WhenOneOfSeveralSocketsClosesItsSiblingsServe) {
     EXPECT_TRUE(reaches("127.7.7.7:80", third));
 }
 
+TEST_F(DispatcherTest, TheOneThatLivesIsFoundAmongAllThatDoNot) {
+    TestPlane plane(bpffs());
+    plane.apply({"tcp 127.7.0.0/16 80 www"});
+    std::vector<Fd> sockets;
+    for (int i = 0; i < SLUICE_MAX_SET; ++i) sockets.push_back(listen_tcp("127.0.0.1:0"));
+    std::vector<const Fd*> all;
+    for (const Fd& socket : sockets) all.push_back(&socket);
+    plane.add("www", all);
+    constexpr std::size_t live = 200;
+    for (const Fd& socket : sockets)
+        if (&socket != &sockets[live]) ::shutdown(socket.get(), SHUT_RDWR);
+    for (int i = 0; i < 30; ++i) ASSERT_TRUE(reaches("127.7.7.7:80", sockets[live])) << i;
+}
+
 TEST_F(DispatcherTest, AConnectedUdpSocketIsPassedOver) {
     TestPlane plane(bpffs());
     plane.apply({"udp 127.7.0.0/16 53 dns"});
