@@ -314,8 +314,9 @@ class TypeChecker {
                                          const std::string& path, int depth) const {
         if (!value.is_object()) return path;
         for (const auto& [key, member] : value.items())
-            if (std::ranges::none_of(type.fields,
-                                     [&key = key](const auto& field) { return field.name == key; }))
+            if (std::ranges::none_of(type.fields, [&wanted = key](const auto& field) {
+                    return field.name == wanted;
+                }))
                 return join(path, key);
         for (const auto& [name, inner] : type.fields) {
             const auto member = value.find(name);

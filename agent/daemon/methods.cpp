@@ -27,7 +27,6 @@ bool flag(const Json& parameters, const char* key) {
 }
 
 Result<Match> parse_match(const Json& item) {
-    Match match;
     auto protocol = parse_protocol(item.at("protocol").get<std::string>());
     if (!protocol) return pass_on(protocol);
     auto prefix = Prefix::parse(item.at("prefix").get<std::string>());

@@ -256,9 +256,13 @@ TEST_F(BadPlace, WhereNoBpffsIsMountedTheAgentSaysHowToMountIt) {
 
 TEST_F(BadPlace, WithoutACapabilityTheAgentSaysWhichItNeeds) {
     write_config(one_service);
-    for (const char* missing : {"-bpf,-sys_admin", "-net_admin,-sys_admin", "-all"}) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"-bpf,-sys_admin", ": CAP_BPF is missing"},
+        {"-net_admin,-sys_admin", ": CAP_NET_ADMIN is missing"},
+        {"-all", ": CAP_BPF and CAP_NET_ADMIN are missing"}};
+    for (const auto& [missing, said] : cases) {
         const Finished ended = refused(without(missing));
-        expect_one_reason(ended, "Operation not permitted");
+        expect_one_reason(ended, said);
         EXPECT_THAT(ended.err, HasSubstr("hint: sluiced needs CAP_BPF and CAP_NET_ADMIN"));
     }
 }
