@@ -49,26 +49,43 @@ SocketTable::SocketTable(Dispatcher& dispatcher, ServiceTable& services)
 Result<SocketTable> SocketTable::adopt(Dispatcher& dispatcher, ServiceTable& services) {
     SocketTable table(dispatcher, services);
     const Maps& maps = dispatcher.maps();
+    // What the agent before us had retired, a lookup may still be reading.
+    if (auto ok = dispatcher.grace_period(); !ok) return pass_on(ok);
     auto living = read_sockets(maps);
     if (!living) return pass_on(living);
-    std::set<std::uint32_t> used;
-    for (RegisteredSocket& socket : *living) {
-        used.insert(socket.slot);
-        table.sockets_.emplace(socket.cookie, std::move(socket));
-    }
+    for (RegisteredSocket& socket : *living) table.sockets_.emplace(socket.cookie, socket);
+    table.take_over_slots();
+    if (auto ok = table.repair_sets(); !ok) return pass_on(ok);
+    return table;
+}
+
+void SocketTable::take_over_slots() {
+    std::set<std::uint32_t> used, named;
+    for (const auto& [cookie, socket] : sockets_) used.insert(socket.slot);
+    // The cells of every service, before the first new list is written.
+    for (const auto& [name, id] : services_->all())
+        for (std::uint32_t cls = 0; cls < SLUICE_CLASSES; ++cls) {
+            const std::uint64_t set = maps().services[id].set[cls];
+            if (const auto count = static_cast<std::uint32_t>(set); count != 0)
+                cells_.claim(static_cast<std::uint32_t>(set >> 32U), count);
+            for (const std::uint32_t slot : members_of(maps(), id, cls)) named.insert(slot);
+        }
     for (std::uint32_t slot = SLUICE_MAX_SOCKETS; slot-- > 0;) {
         if (used.contains(slot)) continue;
-        if (maps.slots[slot].cookie != 0) table.empty_slot(slot);
-        table.free_slots_.push_back(slot);
+        if (named.contains(slot)) {
+            retired_.slots.push_back(slot);  // lookups find it until its list is replaced
+            continue;
+        }
+        if (maps().slots[slot].cookie != 0) empty_slot(slot);
+        free_slots_.push_back(slot);
     }
-    for (const auto& [name, id] : services.all()) {
-        for (const std::uint64_t set : maps.services[id].set)
-            if (const auto count = static_cast<std::uint32_t>(set); count != 0)
-                table.cells_.claim(static_cast<std::uint32_t>(set >> 32U), count);
-        // Members whose socket has closed leave the lists now.
-        if (auto ok = table.rebuild_sets(name, {}, {}); !ok) return pass_on(ok);
-    }
-    return table;
+}
+
+// Members whose socket has closed leave the lists.
+Result<> SocketTable::repair_sets() {
+    for (const auto& [name, id] : services_->all())
+        if (auto ok = rebuild_sets(name, {}, {}); !ok) return ok;
+    return {};
 }
 
 void SocketTable::empty_slot(std::uint32_t slot) {

@@ -71,6 +71,8 @@ class SocketTable {
     const Maps& maps() const { return dispatcher_->maps(); }
     Result<std::uint32_t> take_slot();
     Result<> reclaim_now();
+    void take_over_slots();
+    Result<> repair_sets();
     Result<> fill(std::uint32_t slot, const NewSocket& socket, ServiceId service, std::int64_t now);
     Result<std::optional<std::uint32_t>> write_list(const std::vector<std::uint32_t>& slots);
     Result<> rebuild_sets(const std::string& service, const std::vector<std::uint64_t>& leaving,

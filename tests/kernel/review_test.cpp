@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a kill between two steps leaves behind, and what the next agent makes of it.
+#include <filesystem>
+
+#include <gmock/gmock.h>
+
+#include "kernel/dataplane.h"
+#include "kernel/snapshot.h"
+#include "support/dataplane.h"
+#include "support/sockets.h"
+#include "support/world.h"
+
+namespace sluice::kernel {
+namespace {
+
+using namespace sluice::testing;  // NOLINT: claims read better without prefixes
+using ::testing::HasSubstr;
+
+class LeftBehind : public FreshWorld {
+  protected:
+    Site site() const {
+        Site made;
+        made.directory = bpffs();
+        made.capacity = 1000;
+        return made;
+    }
+};
+
+TEST_F(LeftBehind, ASetThatShrankMeanwhileDoesNotTakeTheCellsOfAnotherService) {
+    TestPlane plane(bpffs(), site());
+    plane.apply({"tcp 127.7.0.0/16 80 first", "tcp 127.8.0.0/16 80 second"});
+    const Fd second = listen_tcp("127.0.0.1:0"), stays = listen_tcp("127.0.0.1:0");
+    Fd closes = listen_tcp("127.0.0.1:0");
+    plane.add("second", {&second});  // the lower cells, and the later name
+    plane.add("first", {&closes, &stays});
+    closes.reset();
+    plane.reopen();
+    for (int i = 0; i < 8; ++i) {
+        EXPECT_TRUE(reaches("127.8.7.7:80", second));
+        EXPECT_TRUE(reaches("127.7.7.7:80", stays));
+    }
+}
+
+// Slots and cells that were in use when the agent before was killed.
+TEST_F(LeftBehind, ASlotWhoseSocketClosedIsNotFilledAgainBeforeAGracePeriod) {
+    TestPlane plane(bpffs(), site());
+    plane.apply({"tcp 127.7.0.0/16 80 www", "tcp 127.8.0.0/16 80 api"});
+    Fd www = listen_tcp("127.0.0.1:0");
+    plane.add("www", {&www});
+    const std::uint32_t slot = plane.sockets->of("www").front().slot;
+    www.reset();
+    plane.reopen();
+    EXPECT_TRUE(plane.sockets->has_retired());
+    const Fd api = listen_tcp("127.0.0.1:0"), other = listen_tcp("127.0.0.1:0");
+    plane.add("api", {&api});
+    EXPECT_NE(plane.sockets->of("api").front().slot, slot);
+    plane.settle();
+    plane.add("www", {&other});
+    EXPECT_EQ(plane.sockets->of("www").front().slot, slot);
+}
+
+}  // namespace
+}  // namespace sluice::kernel
