@@ -81,10 +81,13 @@ void SocketTable::take_over_slots() {
     }
 }
 
-// Members whose socket has closed leave the lists.
+// Members whose socket has closed leave the lists. A dual-stack socket is in two, which a kill may
+// have come between.
 Result<> SocketTable::repair_sets() {
+    std::map<std::string, std::vector<RegisteredSocket>> living;
+    for (const auto& [cookie, socket] : sockets_) living[socket.service].push_back(socket);
     for (const auto& [name, id] : services_->all())
-        if (auto ok = rebuild_sets(name, {}, {}); !ok) return ok;
+        if (auto ok = rebuild_sets(name, {}, living[name]); !ok) return ok;
     return {};
 }
 
@@ -162,7 +165,8 @@ Result<> SocketTable::rebuild_sets(const std::string& service,
                 after.push_back(slot);
         }
         for (const RegisteredSocket& socket : joining)
-            if (in_class(socket, cls)) after.push_back(socket.slot);
+            if (in_class(socket, cls) && std::ranges::find(after, socket.slot) == after.end())
+                after.push_back(socket.slot);
         if (after == before) continue;
         Result<std::optional<std::uint32_t>> first =
             after.size() > SLUICE_MAX_SET

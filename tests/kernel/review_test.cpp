@@ -59,5 +59,23 @@ TEST_F(LeftBehind, ASlotWhoseSocketClosedIsNotFilledAgainBeforeAGracePeriod) {
     EXPECT_EQ(plane.sockets->of("www").front().slot, slot);
 }
 
+TEST_F(LeftBehind, ADualStackSocketThatIsInOneOfItsTwoSetsIsPutIntoTheOther) {
+    TestPlane plane(bpffs(), site());
+    plane.apply({"tcp 127.7.0.0/16 80 www", "tcp ::/0 80 www"});
+    const Fd www = listen_tcp("[::]:9999");
+    plane.add("www", {&www}, true);
+    ASSERT_TRUE(reaches("127.7.7.7:80", www));
+    // As after a kill between the stores of its two sets.
+    plane.dispatcher->maps().services[plane.services_table->id("www")].set[SLUICE_TCP_V6] = 0;
+    plane.reopen();
+    EXPECT_TRUE(reaches("127.7.7.7:80", www));
+    EXPECT_TRUE(reaches("[::1]:80", www));
+    plane.reopen();
+    EXPECT_EQ(
+        members_of(plane.dispatcher->maps(), plane.services_table->id("www"), SLUICE_TCP_V4).size(),
+        1U)
+        << "and only once";
+}
+
 }  // namespace
 }  // namespace sluice::kernel
