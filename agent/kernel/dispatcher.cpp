@@ -89,6 +89,16 @@ Result<> make_link(const std::string& directory) {
     return {};
 }
 
+// No failure where there is none.
+Result<> remove_link(const std::string& directory) {
+    const std::string path = link_pin(directory);
+    const Fd link(bpf_obj_get(path.c_str()));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + path);
+    // The pin was the link's only owner, but the kernel lets go of it some time later.
+    if (link && bpf_link_detach(link.get()) != 0) return fail_errno(errno, "detach the link");
+    return {};
+}
+
 Result<std::string> make_fresh(PinDirectory& pins, const Site& site) {
     auto aside = pins.begin();
     if (!aside) return pass_on(aside);
@@ -180,8 +190,9 @@ Result<Dispatcher> Dispatcher::open(const Site& site) {
     return dispatcher;
 }
 
+// What is so and what is remembered differ after a kill in the middle of detach() or attach().
 Result<> Dispatcher::ensure_attached() {
-    if (!attached()) return {};
+    if (!attached()) return remove_link(directory());
     const Fd link(bpf_obj_get(link_pin(directory()).c_str()));
     if (link) {
         auto info = info_of<bpf_link_info>(link, "the link");
@@ -204,15 +215,10 @@ Result<> Dispatcher::load_ids() {
 
 Result<> Dispatcher::detach() {
     if (!attached()) return {};
-    const Fd link(bpf_obj_get(link_pin(directory()).c_str()));
     maps_.state().detached = 1;
-    if (::unlink(link_pin(directory()).c_str()) != 0 && errno != ENOENT) {
-        maps_.state().detached = 0;
-        return fail_errno(errno, "remove " + link_pin(directory()));
-    }
-    // The pin was the link's only owner, but the kernel lets go of it some time later.
-    if (link && bpf_link_detach(link.get()) != 0) return fail_errno(errno, "detach the link");
-    return {};
+    auto ok = remove_link(directory());
+    if (!ok) maps_.state().detached = 0;
+    return ok;
 }
 
 Result<> Dispatcher::attach() {

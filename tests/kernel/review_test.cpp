@@ -77,5 +77,20 @@ TEST_F(LeftBehind, ADualStackSocketThatIsInOneOfItsTwoSetsIsPutIntoTheOther) {
         << "and only once";
 }
 
+TEST_F(LeftBehind, ADetachThatWasCutOffIsFinished) {
+    TestPlane plane(bpffs(), site());
+    plane.apply({"tcp 127.7.0.0/16 80 www"});
+    const Fd www = listen_tcp("127.0.0.1:0"), ordinary = listen_tcp("127.7.7.7:80");
+    plane.add("www", {&www});
+    plane.dispatcher->maps().state().detached = 1;  // written first; the link is still there
+    plane.reopen();
+    EXPECT_FALSE(plane.dispatcher->attached());
+    EXPECT_TRUE(reaches("127.7.7.7:80", ordinary));
+    must(plane.dispatcher->attach());
+    EXPECT_TRUE(reaches("127.7.7.7:80", www));
+    must(plane.dispatcher->detach());
+    EXPECT_TRUE(reaches("127.7.7.7:80", ordinary));
+}
+
 }  // namespace
 }  // namespace sluice::kernel
