@@ -6,6 +6,17 @@
 
 namespace sluice::kernel {
 
+namespace {
+
+// Refuses: 0 would be a fallback to the first service.
+sluice_service no_service() {
+    sluice_service record{};
+    record.unavailable[0] = record.unavailable[1] = SLUICE_TARGET_REJECT;
+    return record;
+}
+
+}  // namespace
+
 ServiceTable::ServiceTable(const MappedArray<sluice_service>& records)
     : records_(&records), names_(records.size()) {
     for (std::size_t id = 0; id < records.size(); ++id) {
@@ -26,11 +37,12 @@ Result<ServiceId> ServiceTable::add(const std::string& name) {
     if (const auto known = find(name)) return *known;
     const auto place = std::ranges::find_if(names_, &std::string::empty);
     if (place == names_.end())
-        return fail(Failure::failed, "no room for service '" + name + "': there can be " +
-                                         std::to_string(SLUICE_MAX_SERVICES));
+        return fail(Error(Failure::failed, "no room for service '" + name + "': there can be " +
+                                               std::to_string(SLUICE_MAX_SERVICES))
+                        .hint("those that leave keep their place until the change is made, and "
+                              "while they hold sockets: make the change in two steps"));
     const auto id = static_cast<ServiceId>(place - names_.begin());
-    sluice_service record{};
-    record.unavailable[0] = record.unavailable[1] = SLUICE_TARGET_REJECT;
+    sluice_service record = no_service();
     std::memcpy(record.name, name.data(), std::min(name.size(), sizeof record.name - 1));
     (*records_)[id] = record;
     store_release((*records_)[id].used, std::uint8_t{1});
@@ -41,7 +53,7 @@ Result<ServiceId> ServiceTable::add(const std::string& name) {
 
 void ServiceTable::remove(ServiceId id) {
     store_release((*records_)[id].used, std::uint8_t{0});
-    (*records_)[id] = sluice_service{};
+    (*records_)[id] = no_service();
     ids_.erase(names_[id]);
     names_[id].clear();
 }

@@ -92,5 +92,19 @@ TEST_F(LeftBehind, ADetachThatWasCutOffIsFinished) {
     EXPECT_TRUE(reaches("127.7.7.7:80", ordinary));
 }
 
+TEST_F(LeftBehind, WhatStillNamesAServiceThatIsGoneFallsToNobody) {
+    TestPlane plane(bpffs(), site());
+    const Fd first = listen_tcp("127.0.0.1:0");
+    plane.apply({"tcp 127.6.0.0/16 80 first"});
+    ASSERT_EQ(plane.services_table->id("first"), 0U) << "a record of zeros names it";
+    plane.add("first", {&first});
+    plane.services["www"].unavailable = {Unavailable::Kind::fallback, "gone"};
+    plane.services["gone"] = {};
+    plane.apply({"tcp 127.6.0.0/16 80 first", "tcp 127.7.0.0/16 80 www"});
+    plane.settle();
+    plane.services_table->remove(plane.services_table->id("gone"));
+    EXPECT_EQ(dial("127.7.7.7:80"), "refused");
+}
+
 }  // namespace
 }  // namespace sluice::kernel
