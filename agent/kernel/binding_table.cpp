@@ -279,6 +279,27 @@ void BindingTable::undo(const Cells& cells) {
         if (cell.after != 0) store_.release(cell.after);
 }
 
+// Those that had no record before; all of them or none.
+Result<std::vector<ServiceId>> BindingTable::add_services(
+    const std::map<std::string, ServiceConfig>& services) {
+    std::vector<ServiceId> fresh;
+    for (const auto& [name, service] : services) {
+        if (services_->find(name)) continue;
+        auto id = services_->add(name);
+        if (!id) {
+            remove_services(fresh);
+            return pass_on(id);
+        }
+        fresh.push_back(*id);
+    }
+    return fresh;
+}
+
+// Of a change that was not made: nothing that answers ever named them.
+void BindingTable::remove_services(const std::vector<ServiceId>& fresh) {
+    for (const ServiceId id : fresh) services_->remove(id);
+}
+
 Result<ApplyStats> BindingTable::apply(const TableChange& change) {
     if (damaged_)
         if (auto ok = repair(); !ok) return pass_on(ok, "repair the table");
@@ -287,16 +308,20 @@ Result<ApplyStats> BindingTable::apply(const TableChange& change) {
         return fail(
             Error(Failure::failed, "the table holds " + std::to_string(dispatcher_->capacity()) +
                                        " prefixes; " + std::to_string(wanted) + " were asked for"));
-    for (const auto& [name, service] : *change.services)
-        if (auto id = services_->add(name); !id) return pass_on(id);
+    auto fresh = add_services(*change.services);
+    if (!fresh) return pass_on(fresh);
     auto cells = compile(change);
-    if (!cells) return pass_on(cells);
+    if (!cells) {
+        remove_services(*fresh);
+        return pass_on(cells);
+    }
 
     const std::uint32_t active = dispatcher_->maps().active(), half = 1 - active;
     store_release(control().target, half + 1);
     auto operations = write(*cells, half);
     if (!operations) {
         undo(*cells);
+        if (!damaged_) remove_services(*fresh);
         return pass_on(operations);
     }
     services_->set_unavailable(half, *change.services);

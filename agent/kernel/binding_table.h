@@ -73,6 +73,9 @@ class BindingTable {
                             std::span<const Binding> after);
     Result<std::size_t> write(const Cells& cells, std::uint32_t half);
     void undo(const Cells& cells);
+    Result<std::vector<ServiceId>> add_services(
+        const std::map<std::string, ServiceConfig>& services);
+    void remove_services(const std::vector<ServiceId>& fresh);
 
     Dispatcher* dispatcher_;
     ServiceTable* services_;

@@ -92,6 +92,27 @@ TEST_F(LeftBehind, ADetachThatWasCutOffIsFinished) {
     EXPECT_TRUE(reaches("127.7.7.7:80", ordinary));
 }
 
+// `count` services of these names, with nothing bound.
+std::map<std::string, ServiceConfig> named(const std::string& prefix, int count) {
+    std::map<std::string, ServiceConfig> services;
+    for (int i = 0; i < count; ++i) services[prefix + std::to_string(i)] = {};
+    return services;
+}
+
+TEST_F(LeftBehind, AChangeThatFailsLeavesNoServicesBehind) {
+    TestPlane plane(bpffs(), site());
+    const Bindings nothing;
+    const auto before = named("before", 4000), after = named("after", 4000);
+    must(plane.table->apply({1, 0, &nothing, &nothing, &before}));
+    plane.settle();
+    const auto refused = plane.table->apply({2, 0, &nothing, &nothing, &after});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message(), HasSubstr("there can be 4096"));
+    EXPECT_EQ(plane.services_table->all().size(), 4000U);
+    plane.reopen();
+    EXPECT_EQ(plane.services_table->all().size(), 4000U);
+}
+
 TEST_F(LeftBehind, WhatStillNamesAServiceThatIsGoneFallsToNobody) {
     TestPlane plane(bpffs(), site());
     const Fd first = listen_tcp("127.0.0.1:0");
