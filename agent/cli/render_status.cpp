@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <string>
 
 #include "cli/render.h"
 
@@ -9,6 +11,7 @@ namespace sluice::cli {
 namespace {
 
 constexpr std::size_t shown_services = 15;
+constexpr std::int64_t shown_reasons = 4;  // of one kind
 
 std::string header_state(const Json& status) {
     const std::string state = text_of(status, "state");
@@ -48,14 +51,20 @@ std::string reason_text(const Json& reason, const Look& look) {
 }
 
 void reasons(Lines& lines, const Json& status, const std::string& service, const Look& look) {
+    std::map<std::string, std::int64_t> seen;  // by code: a thousand of one kind hide the others
     for (const Json& reason : list_of(status, "reasons")) {
         if (!service.empty() && text_of(reason, "subject") != service) continue;
+        if (++seen[text_of(reason, "code")] > shown_reasons) continue;
         Lines one = wrapped("  ! " + reason_text(reason, look), look.width, 4);
         one.front().replace(2, 1, paint(look, Paint::bad, "!"));
         lines.insert(lines.end(), one.begin(), one.end());
         const std::string fix = text_of(reason, "fix");
         if (!fix.empty()) lines.push_back("    " + fix);
     }
+    for (const auto& [code, count] : seen)
+        if (count > shown_reasons)
+            lines.push_back("  … " + grouped(count - shown_reasons) + " more of '" + code +
+                            "': sluicectl -o json status");
 }
 
 void fact(Lines& lines, const char* name, const std::string& text, const Look& look) {

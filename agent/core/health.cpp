@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/text.h"
 #include "sluice/abi.h"
 
 namespace sluice {
@@ -24,7 +25,7 @@ std::string words_of(ClassMask classes) {
 
 std::string effect_words(const ServiceUse& use, const Unavailable& policy) {
     const std::string count =
-        std::to_string(use.bindings) + (use.bindings == 1 ? " binding" : " bindings");
+        with_commas(use.bindings) + (use.bindings == 1 ? " binding" : " bindings");
     const bool one = use.bindings == 1;
     switch (policy.kind) {
         case Unavailable::Kind::reject:

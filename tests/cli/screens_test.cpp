@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole screens, from answers of the product's shape.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "fakes.h"
 
 namespace sluice::cli {
 namespace {
+
+using ::testing::Contains;
+using ::testing::Not;
 
 Json service(const char* name, const char* state, int bindings, int sockets, Json lookups,
              Json refused) {
@@ -111,6 +115,21 @@ TEST(StatusScreen, CountsWhatItDoesNotShow) {
         status["services"].push_back(
             service(("s" + std::to_string(n)).c_str(), "ok", 1, 1, 1.0, 0.0));
     EXPECT_EQ(render_status(status, "", screen()).back(), "… 485 more, all ok");
+}
+
+TEST(StatusScreen, ShowsAFewReasonsOfAKindSoThatTheOthersAreSeen) {
+    Json status = {{"version", "1.0.0"}, {"state", "degraded"}, {"reasons", Json::array()}};
+    for (int i = 0; i < 60; ++i)
+        status["reasons"].push_back({{"code", "no-local-route"},
+                                     {"subject", "192.0.2." + std::to_string(i) + "/32"},
+                                     {"message", "no local route"}});
+    status["reasons"].push_back(
+        {{"code", "foreign-program"}, {"subject", "dispatcher"}, {"message", "another"}});
+    const Lines lines = render_status(status, "", screen());
+    EXPECT_THAT(lines, Contains("  ! 192.0.2.3/32: no local route"));
+    EXPECT_THAT(lines, Not(Contains("  ! 192.0.2.4/32: no local route")));
+    EXPECT_THAT(lines, Contains("  ! dispatcher: another"));
+    EXPECT_THAT(lines, Contains("  … 56 more of 'no-local-route': sluicectl -o json status"));
 }
 
 TEST(StatusScreen, CutsALongNameWhenTheScreenIsTooNarrowAndOnlyThen) {
