@@ -2,13 +2,13 @@
 // The agent on a real dispatcher: changes, registrations, restarts, reboots, and a disk that lies.
 #include "daemon/agent.h"
 
-#include <algorithm>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <sys/mount.h>
 #include <sys/socket.h>
 
+#include "agent_fixture.h"
 #include "served.h"
 #include "support/sockets.h"
 #include "support/world.h"
@@ -19,100 +19,6 @@ namespace {
 
 using namespace sluice::testing;  // NOLINT: claims read better without prefixes
 namespace fs = std::filesystem;
-
-const Author somebody{0, -1, 812, "sluicectl"};
-
-Match match(std::string_view text) { return binding(std::string(text) + " (pass)").match; }
-
-BindRequest to_service(const std::string& service, std::string_view what) {
-    BindRequest request;
-    request.target = Target::service(service);
-    request.matches = {match(what)};
-    return request;
-}
-
-class AgentTest : public FreshWorld {
-  protected:
-    void SetUp() override {
-        FreshWorld::SetUp();
-        options_.config = scratch() + "/sluice.yaml";
-        options_.state_dir = scratch() + "/state";
-        options_.bpffs = bpffs();
-        write_config(R"(
-services: {www: {}, dns: {}, mixed: {mixed_ports: true}}
-bindings:
-  - {service: www, protocol: tcp, prefix: 127.7.0.0/16, port: 80}
-)");
-    }
-    void TearDown() override {
-        agent_.reset();
-        FreshWorld::TearDown();
-    }
-
-    void write_config(const std::string& text) const {
-        std::ofstream(options_.config, std::ios::trunc) << "version: 1\n" << text;
-    }
-    void start() { agent_ = must(Agent::start(options_)); }
-    void stop() { agent_.reset(); }
-    void restart() {
-        stop();
-        start();
-    }
-    // What a reboot takes away: everything in the kernel.
-    void reboot() {
-        stop();
-        fs::remove_all(bpffs());
-        start();
-    }
-    Agent& agent() const { return *agent_; }
-    const Options& options() const { return options_; }
-    std::uint64_t generation() const { return agent().running().generation.number; }
-    std::string generation_file(std::uint64_t number) const {
-        return options_.state_dir + "/generations/" + std::to_string(number);
-    }
-
-    static SocketOffer offer(const std::string& service, const std::vector<const Fd*>& sockets) {
-        SocketOffer made{service, {}};
-        for (const Fd* socket : sockets) made.descriptors.push_back(socket->get());
-        return made;
-    }
-    Result<Registered> enlist(const std::string& service, const std::vector<const Fd*>& sockets,
-                              RegisterMode mode = RegisterMode::add) const {
-        const std::vector<SocketOffer> offers{offer(service, sockets)};
-        auto done = agent().register_sockets(offers, mode, somebody);
-        if (!done) return pass_on(done);
-        return std::move(done->front());
-    }
-    std::size_t sockets_of(const std::string& service) const {
-        return agent().plane().sockets().of(service).size();
-    }
-    Result<Plan> bind(const std::string& service, std::string_view what) const {
-        return agent().bind(to_service(service, what), somebody);
-    }
-    Result<Plan> reload() const { return agent().reload(somebody, "reload"); }
-    // "tcp 127.7.0.0/16 80 -> www (config)", …
-    std::vector<std::string> table() const {
-        std::vector<std::string> lines;
-        for (const Binding& each : agent().running().table->effective)
-            lines.push_back(to_string(each) + " (" + std::string(to_string(each.owner)) + ")");
-        return lines;
-    }
-    static void damage(const std::string& path) {
-        std::string text = must(read_file(path, 1'000'000));
-        text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 1);
-        std::ofstream(path, std::ios::trunc) << text;
-    }
-    // Asked of the program itself and of the model, which agree.
-    std::string explained(std::string_view to) const {
-        const Json answer = must(agent().explain({Protocol::tcp, at(to), std::nullopt}));
-        EXPECT_EQ(answer.at("agree"), true) << answer.dump(2);
-        return answer.at("verdict").get<std::string>();
-    }
-
-  private:
-    Options options_;
-    std::unique_ptr<Agent> agent_;
-};
 
 TEST_F(AgentTest, TheConfigAnswersFromTheFirstStartOn) {
     start();
