@@ -391,11 +391,17 @@ void Agent::want_grace() const {
     if (plane_->wants_grace() && on_grace_wanted) on_grace_wanted();
 }
 
-void Agent::finish_grace(const kernel::Dataplane::Ticket& ticket) {
+bool Agent::finish_grace(const kernel::Dataplane::Ticket& ticket) {
     std::set<std::string> keep;
     for (const auto& [name, service] : running_.generation.services) keep.insert(name);
-    if (auto ok = plane_->finish_grace(ticket, keep); !ok)
-        spdlog::error("{}", ok.error().message());
+    auto ok = plane_->finish_grace(ticket, keep);
+    if (!ok) spdlog::error("{}", ok.error().message());
+    return ok.has_value();
+}
+
+void Agent::put_off_grace(kernel::Dataplane::Ticket ticket, const Error& why) {
+    spdlog::error("{}", why.message());
+    plane_->put_off_grace(std::move(ticket));
 }
 
 }  // namespace sluice

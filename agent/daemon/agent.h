@@ -101,7 +101,10 @@ class Agent {
     std::function<void()> on_grace_wanted;
     bool wants_grace() const { return plane_->wants_grace(); }
     kernel::Dataplane::Ticket begin_grace() { return plane_->begin_grace(); }
-    void finish_grace(const kernel::Dataplane::Ticket& ticket);
+    // False when the second half could not be written; tick() asks for another try.
+    bool finish_grace(const kernel::Dataplane::Ticket& ticket);
+    // Instead, when waiting failed; tick() asks for another try.
+    void put_off_grace(kernel::Dataplane::Ticket ticket, const Error& why);
 
     const Options& options() const { return options_; }
     const Running& running() const { return running_; }

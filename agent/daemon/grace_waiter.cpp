@@ -4,8 +4,7 @@
 #include <cerrno>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-
-#include <spdlog/spdlog.h>
+#include <system_error>
 
 namespace sluice {
 
@@ -27,20 +26,30 @@ GraceWaiter::~GraceWaiter() { agent_.on_grace_wanted = nullptr; }
 void GraceWaiter::begin() {
     if (ticket_ || !agent_.wants_grace()) return;  // one at a time; done() looks for more
     ticket_ = agent_.begin_grace();
-    thread_ = std::jthread([this] {
-        if (auto ok = agent_.plane().dispatcher().grace_period(); !ok)
-            spdlog::error("{}", ok.error().message());
-        eventfd_write(wakeup_.get(), 1);
-    });
+    try {
+        thread_ = std::jthread([this] {
+            waited_ = agent_.plane().dispatcher().grace_period();
+            eventfd_write(wakeup_.get(), 1);
+        });
+    } catch (const std::system_error& problem) {
+        put_off(Error::from_errno(problem.code().value(), "start a thread"));
+    }
+}
+
+// Nothing may be used again before lookups that are under way have ended.
+void GraceWaiter::put_off(const Error& why) {
+    agent_.put_off_grace(std::move(*ticket_), why);
+    ticket_.reset();
 }
 
 void GraceWaiter::done() {
     eventfd_t ignored = 0;
     eventfd_read(wakeup_.get(), &ignored);
     thread_.join();
-    agent_.finish_grace(*ticket_);
+    if (!waited_) return put_off(waited_.error());
+    const bool finished = agent_.finish_grace(*ticket_);
     ticket_.reset();
-    begin();
+    if (finished) begin();  // else not at once: what is missing is memory, most likely
 }
 
 }  // namespace sluice

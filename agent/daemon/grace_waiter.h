@@ -23,11 +23,13 @@ class GraceWaiter {
     GraceWaiter(Agent& agent, Fd wakeup) : agent_(agent), wakeup_(std::move(wakeup)) {}
     void begin();
     void done();
+    void put_off(const Error& why);
 
     Agent& agent_;
     Fd wakeup_;  // eventfd: the thread is done
     EventSource source_;
     std::optional<kernel::Dataplane::Ticket> ticket_;  // set while the thread waits
+    Result<> waited_;                                  // the thread's; ours when it has ended
     std::jthread thread_;
 };
 

@@ -33,6 +33,8 @@ bool Dataplane::wants_grace() const { return !table_->settled() || sockets_->has
 
 Dataplane::Ticket Dataplane::begin_grace() { return {changes_, sockets_->retired()}; }
 
+void Dataplane::put_off_grace(Ticket ticket) { sockets_->retire_again(std::move(ticket.retired)); }
+
 Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::string>& keep) {
     sockets_->reclaim(ticket.retired);
     if (ticket.change != changes_) return {};  // a later change took care of itself, or will

@@ -42,6 +42,8 @@ class Dataplane {
     bool wants_grace() const;
     Ticket begin_grace();
     Result<> finish_grace(const Ticket& ticket, const std::set<std::string>& keep);
+    // Instead of finish_grace(), when waiting failed: everything stays as it was.
+    void put_off_grace(Ticket ticket);
 
     // Would the kernel accept this socket for lookups of that family, now?
     bool usable(const RegisteredSocket& socket, Family family) const;

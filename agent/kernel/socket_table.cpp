@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <set>
 #include <sys/socket.h>
 
@@ -110,6 +111,11 @@ void SocketTable::reclaim(const Retired& retired) {
         free_slots_.push_back(slot);
     }
     for (const auto& [first, count] : retired.cells) cells_.give_back(first, count);
+}
+
+void SocketTable::retire_again(Retired retired) {
+    std::ranges::move(retired.slots, std::back_inserter(retired_.slots));
+    std::ranges::move(retired.cells, std::back_inserter(retired_.cells));
 }
 
 Result<std::uint32_t> SocketTable::take_slot() {

@@ -65,6 +65,8 @@ class SocketTable {
     bool has_retired() const { return !retired_.empty(); }
     Retired retired() { return std::exchange(retired_, {}); }
     void reclaim(const Retired& retired);
+    // The grace period did not come about: they wait for another.
+    void retire_again(Retired retired);
 
   private:
     SocketTable(Dispatcher& dispatcher, ServiceTable& services);

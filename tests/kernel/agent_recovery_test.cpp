@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent after a kill between any two steps, and with services and sockets that come and go.
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include <gmock/gmock.h>
+
+#include "agent_fixture.h"
+#include "served.h"
+#include "support/sockets.h"
+#include "support/world.h"
+
+namespace sluice {
+namespace {
+
+using namespace sluice::testing;  // NOLINT: claims read better without prefixes
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class AgentRecovery : public AgentTest {
+  protected:
+    std::string current_file() const { return options().state_dir + "/current"; }
+    // What the thread beside the loop does.
+    void finish_grace() const {
+        while (agent().wants_grace()) {
+            const auto ticket = agent().begin_grace();
+            must(agent().plane().dispatcher().grace_period());
+            agent().finish_grace(ticket);
+        }
+    }
+    std::set<std::string> generation_files() const {
+        std::set<std::string> names;
+        for (const auto& entry : fs::directory_iterator(options().state_dir + "/generations"))
+            names.insert(entry.path().filename().string());
+        return names;
+    }
+};
+
+TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
+    start();
+    const Fd www = listen_tcp("127.0.0.1:8080");
+    must(enlist("www", {&www}));
+    finish_grace();
+    must(agent().unregister("www", std::nullopt, somebody));
+    must(bind("www", "tcp 127.8.0.0/16 any"));
+    ASSERT_TRUE(agent().wants_grace());
+    auto ticket = agent().begin_grace();
+    agent().put_off_grace(std::move(ticket), Error(Failure::failed, "no memory"));
+    EXPECT_TRUE(agent().wants_grace());
+    EXPECT_TRUE(agent().plane().sockets().has_retired()) << "nothing is used again yet";
+    EXPECT_FALSE(agent().plane().table().settled());
+    finish_grace();
+    EXPECT_TRUE(agent().plane().table().settled());
+}
+
+}  // namespace
+}  // namespace sluice
