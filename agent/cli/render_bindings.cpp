@@ -44,7 +44,7 @@ BindingRow binding_row(const Json& binding, const Look& look) {
 
 Lines render_bindings(const std::vector<BindingRow>& rows, std::int64_t total, const Look& look) {
     Table table({{"PROTO"},
-                 {"PREFIX", false, 16},
+                 {"PREFIX", false, 16, true},
                  {"PORT"},
                  {"SERVICE", false, 0, true},
                  {"OWNER"},

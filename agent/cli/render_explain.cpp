@@ -77,7 +77,7 @@ std::string binding_text(const Json& binding) {
 }
 
 void considered(Lines& lines, const Json& e, const Look& look) {
-    Table table({{"", false, 7}, {"", false, 36}, {""}});
+    Table table({{"", false, 7}, {"", false, 36, true}, {""}});
     std::size_t lost = 0;
     for (const Json& binding : list_of(e, "considered")) {
         if (flag_of(binding, "wins")) {
@@ -120,7 +120,7 @@ void sockets(Lines& lines, const Json& e, const Look& look) {
         return !chosen.empty() && text_of(*socket, "cookie") == chosen;
     });
     if (takes_it != all.end()) std::rotate(all.begin(), takes_it, takes_it + 1);
-    Table table({{"", false, 9}, {""}, {""}, {""}});
+    Table table({{"", false, 9}, {"", false, 0, true}, {"", false, 0, true}, {""}});
     for (std::size_t at = 0; at < std::min(all.size(), shown_sockets); ++at) {
         const Json& socket = *all[at];
         const std::string cookie = text_of(socket, "cookie");

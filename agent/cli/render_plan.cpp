@@ -130,7 +130,11 @@ Lines render_warnings(const Json& warnings, const Look& look) {
 Lines render_changes(const Json& changes, const Look& look) {
     Lines lines;
     if (has_changes(changes)) {
-        Table table({{"", false, 0, false, 1}, {""}, {"", false, 8}, {""}, {""}});
+        Table table({{"", false, 0, false, 1},
+                     {"", false, 0, true},
+                     {"", false, 8, true},
+                     {"", false, 0, true},
+                     {""}});
         for (const Kind& kind : kinds) binding_changes(table, changes, kind);
         service_changes(table, changes);
         lines = table.lines(look);
@@ -166,7 +170,7 @@ Error refusal(const Json& reply, std::string_view command) {
 }
 
 Lines render_refused(const Json& reply, const Look& look) {
-    Table table({{"", false, 0, false, 1}, {""}, {"", false, 8}, {""}});
+    Table table({{"", false, 0, false, 1}, {"", false, 0, true}, {"", false, 8, true}, {""}});
     const Json& removed = list_of(reply, "removed");
     for (std::size_t at = 0; at < std::min<std::size_t>(removed.size(), 3); ++at) {
         const Json& binding = removed[at];

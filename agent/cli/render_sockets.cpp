@@ -103,9 +103,8 @@ Lines render_services(const Json& services, const Look& look) {
 
 Lines render_sockets(const Json& sockets, const Look& look) {
     Table table({{"SERVICE", false, 0, true},
-                 {"PROTO"},
-                 {"LOCAL"},
-                 {"FAMILY"},
+                 {"PROTOCOL"},
+                 {"LOCAL", false, 0, true},
                  {"PROCESS", false, 0, true},
                  {"COOKIE"},
                  {"AGE", true},
@@ -115,9 +114,8 @@ Lines render_sockets(const Json& sockets, const Look& look) {
         const std::string state = text_of(*socket, "state");
         const std::string process = process_of(*socket);
         table.row({{text_of(*socket, "service")},
-                   {text_of(*socket, "protocol")},
+                   {text_of(*socket, "protocol") + " " + text_of(*socket, "family")},
                    {text_of(*socket, "local")},
-                   {text_of(*socket, "family")},
                    {process.empty() ? "-" : process},
                    {text_of(*socket, "cookie")},
                    {age_text(*socket, look)},

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <map>
 
 namespace sluice::cli {
 
@@ -23,7 +24,7 @@ std::string formatted(const std::tm& parts, const char* format) {
     return {buffer.data(), std::strftime(buffer.data(), buffer.size(), format, &parts)};
 }
 
-bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+constexpr std::size_t narrowest = 8;  // of a column that shrinks
 
 }  // namespace
 
@@ -105,16 +106,6 @@ std::string padded(std::string text, std::size_t width) {
     return text;
 }
 
-std::string cut(const std::string& text, std::size_t width) {
-    if (columns(text) <= width || width == 0) return text;
-    std::size_t at = 0;
-    for (std::size_t left = width - 1; left > 0; --left) {
-        ++at;
-        while (at < text.size() && continues(text[at])) ++at;
-    }
-    return text.substr(0, at) + "…";
-}
-
 Lines wrapped(const std::string& text, int width, int indent) {
     Lines lines;
     std::string line;
@@ -129,7 +120,8 @@ Lines wrapped(const std::string& text, int width, int indent) {
         const std::string word = text.substr(at, end - at);
         at = end;
         const bool has_words = line.find_first_not_of(' ') != std::string::npos;
-        if (has_words && columns(line) + columns(word) > limit) {
+        const bool helps = margin.size() + columns(word) <= limit + 1;  // it has a space before it
+        if (has_words && helps && columns(line) + columns(word) > limit) {
             lines.push_back(line);
             const std::size_t start = word.find_first_not_of(' ');
             line = margin + (start == std::string::npos ? "" : word.substr(start));
@@ -141,56 +133,114 @@ Lines wrapped(const std::string& text, int width, int indent) {
     return lines;
 }
 
+namespace {
+
+// How many cells of a column have which width.
+using Widths = std::map<std::size_t, std::size_t>;
+
+// The next narrower width that a column may have, and what that costs.
+struct Step {
+    std::size_t column = 0;
+    std::size_t width = 0;
+    std::size_t gained = 0;  // columns of the screen
+    std::size_t longer = 0;  // cells that will not fit any more
+    bool better_than(const Step& other) const {
+        return other.gained == 0 || longer * other.gained < other.longer * gained;
+    }
+};
+
+Step narrower(std::size_t column, std::size_t width, std::size_t least, const Widths& cells) {
+    if (width <= least) return {};
+    std::size_t next = least;
+    std::size_t longer = 0;
+    for (auto at = cells.rbegin(); at != cells.rend(); ++at) {
+        if (at->first < width) {
+            next = std::max(least, at->first);
+            break;
+        }
+        longer += at->second;
+    }
+    return {column, next, width - next, longer};
+}
+
+}  // namespace
+
+// As wide as what is in them. Where the screen is too narrow for that, a few long cells must not
+// break every row: columns that may shrink do so where it costs the fewest rows.
 std::vector<std::size_t> Table::widths(const Look& look) const {
+    std::vector<Widths> cells(columns_.size());
+    std::vector<std::size_t> least;
     std::vector<std::size_t> width;
-    for (const Column& column : columns_)
-        width.push_back(std::max(column.least, columns(column.title)));
-    for (const auto& cells : rows_) {
+    for (const Column& column : columns_) {
+        least.push_back(std::max(column.least, columns(column.title)));
+        width.push_back(least.back());
+    }
+    for (const auto& row : rows_) {
         std::size_t at = 0;
-        for (const Cell& cell : cells) {
-            if (cell.span == 1) width[at] = std::max(width[at], columns(cell.text));
+        for (const Cell& cell : row) {
+            const std::size_t have = columns(cell.text);
+            if (cell.span == 1) {
+                width[at] = std::max(width[at], have);
+                ++cells[at][have];
+            }
             at += static_cast<std::size_t>(cell.span);
         }
     }
     std::size_t total = 0;
     for (std::size_t at = 0; at < width.size(); ++at)
         total += width[at] + (at + 1 < width.size() ? columns_[at].gap : 0);
-    const auto screen = static_cast<std::size_t>(look.width);
-    for (std::size_t at = 0; at < columns_.size() && total > screen; ++at) {
-        if (!columns_[at].shrinks) continue;
-        const std::size_t least = std::max<std::size_t>(columns(columns_[at].title), 8);
-        if (width[at] <= least) continue;
-        const std::size_t less = std::min(total - screen, width[at] - least);
-        width[at] -= less;
-        total -= less;
+    while (total > static_cast<std::size_t>(look.width)) {
+        Step best;
+        for (std::size_t at = 0; at < width.size(); ++at) {
+            if (!columns_[at].shrinks && at + 1 != width.size()) continue;
+            const Step step = narrower(at, width[at], std::max(least[at], narrowest), cells[at]);
+            if (step.gained > 0 && step.better_than(best)) best = step;
+        }
+        if (best.gained == 0) break;
+        width[best.column] = best.width;
+        total -= best.gained;
     }
     return width;
 }
 
+// A cell that does not fit stands whole, and its row goes on below, in the columns.
 Lines Table::line(const Look& look, const std::vector<Cell>& cells,
                   const std::vector<std::size_t>& width) const {
+    constexpr std::size_t margin = 8;
+    const auto screen = static_cast<std::size_t>(look.width);
     Lines lines{""};
-    std::size_t used = 0;  // columns of the last line; colours take none
+    std::size_t used = 0;   // columns of the last line, spaces at its end not counted
+    std::size_t start = 0;  // where the cell's column begins
     std::size_t at = 0;
     for (const Cell& cell : cells) {
         const std::size_t end = at + static_cast<std::size_t>(cell.span);
         std::size_t room = width[at];
         for (std::size_t more = at + 1; more < end; ++more)
             room += columns_[more - 1].gap + width[more];
-        const std::string shown = columns_[at].shrinks ? cut(cell.text, room) : cell.text;
-        const std::size_t have = columns(shown);
-        const std::size_t blank = have < room ? room - have : 0;
-        const std::size_t before = columns_[at].right ? blank : 0;
-        if (at > 0 && used + before + have > static_cast<std::size_t>(look.width)) {
-            lines.emplace_back(8, ' ');  // what does not fit goes on below, whole
-            used = 8;
+        const std::size_t have = columns(cell.text);
+        const std::size_t before = columns_[at].right && have < room ? room - have : 0;
+        if (have > 0) {
+            const bool wide = at > 0 && start + before + have > screen;
+            const std::size_t column = wide ? margin : start + before;
+            const std::size_t gap = at == 0 ? 0 : columns_[at - 1].gap;
+            if (used > 0 && used + gap > column) {
+                lines.emplace_back();
+                used = 0;
+            }
+            lines.back() += std::string(column - used, ' ');
+            const bool last = end == columns_.size();
+            const Lines pieces = wide && last
+                                     ? wrapped(cell.text, look.width - static_cast<int>(margin), 0)
+                                     : Lines{cell.text};
+            for (const std::string& piece : pieces) {
+                if (&piece != &pieces.front()) lines.emplace_back(margin, ' ');
+                lines.back() += paint(look, cell.paint, piece);
+            }
+            used = column + columns(pieces.back());
         }
-        lines.back() += std::string(before, ' ') + paint(look, cell.paint, shown) +
-                        std::string(blank - before + columns_[end - 1].gap, ' ');
-        used += room + columns_[end - 1].gap;
+        start += room + columns_[end - 1].gap;
         at = end;
     }
-    for (std::string& one : lines) one.erase(one.find_last_not_of(' ') + 1);
     return lines;
 }
 

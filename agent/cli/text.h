@@ -39,8 +39,8 @@ std::string moment(std::int64_t time, std::int64_t now);
 std::string clock_time(std::int64_t time, std::int64_t now);  // as moment(), without the "today"
 
 std::string padded(std::string text, std::size_t width);
-std::string cut(const std::string& text, std::size_t width);  // ends in … when it was longer
-// Broken at spaces; lines after the first start with `indent` spaces.
+// Broken at spaces; lines after the first start with `indent` spaces. A word that is longer than
+// any line stays where it is.
 Lines wrapped(const std::string& text, int width, int indent);
 
 struct Cell {
@@ -53,11 +53,12 @@ struct Column {
     std::string title;
     bool right = false;     // numbers
     std::size_t least = 0;  // the least width
-    bool shrinks = false;   // cut when the table is wider than the screen
+    bool shrinks = false;   // longer cells may stand out when the table is wider than the screen
     std::size_t gap = 2;    // spaces after it
 };
 
-// Columns as wide as what is in them; no spaces at the end of a line.
+// Columns as wide as what is in them, when the screen is. Nothing is cut: a cell that does not fit
+// stands whole, and its row goes on below. No spaces at the end of a line.
 class Table {
   public:
     explicit Table(std::vector<Column> table_columns) : columns_(std::move(table_columns)) {}
