@@ -75,17 +75,8 @@ Result<> Agent::recover() {
     const std::uint64_t number = plane_->table().generation();
     if (dispatcher.upgraded()) spdlog::info("put the new program in the old one's place");
     if (dispatcher.relinked()) spdlog::warn("the link was gone: attached the program again");
-    if (!dispatcher.adopted()) {
-        const auto last = store_.current();
-        if (!last) return {};  // the first start of all
-        auto generation = store_.load(*last);
-        if (!generation) {
-            spdlog::error("the last generation cannot be brought back: {}",
-                          generation.error().message());
-            return {};
-        }
-        return restore(std::move(*generation));
-    }
+    // Nothing was pinned, or whoever pinned it was killed before the last generation was back.
+    if (number == 0) return bring_back();
     auto bindings = kernel::read_bindings(dispatcher.maps());
     if (!bindings) return pass_on(bindings, "read the running bindings");
     Generation generation = from_kernel(*bindings);
@@ -106,6 +97,20 @@ Result<> Agent::recover() {
     return make_current(std::move(generation));
 }
 
+// After a reboot: the last generation answers again, before the config is looked at.
+Result<> Agent::bring_back() {
+    auto last = store_.current();
+    if (!last) {
+        last = store_.newest();
+        if (!last) return {};  // the first start of all
+        spdlog::warn("the number of the last generation is lost: taking the newest, {}", *last);
+    }
+    auto generation = store_.load(*last);
+    if (generation) return restore(std::move(*generation));
+    spdlog::error("the last generation cannot be brought back: {}", generation.error().message());
+    return {};
+}
+
 Generation Agent::from_kernel(const Bindings& bindings) const {
     Generation generation;
     const auto& maps = plane_->dispatcher().maps();
@@ -122,7 +127,6 @@ Generation Agent::from_kernel(const Bindings& bindings) const {
     return generation;
 }
 
-// After a reboot: the last generation answers again, before the config is looked at.
 Result<> Agent::restore(Generation last) {
     auto table = overlay(last.config, last.runtime);
     if (!table) return pass_on(table);

@@ -124,6 +124,7 @@ class Agent {
     explicit Agent(Options options, StateStore store)
         : options_(std::move(options)), store_(std::move(store)) {}
     Result<> recover();
+    Result<> bring_back();
     Generation from_kernel(const Bindings& bindings) const;
     Result<> restore(Generation last);
     Result<> make_current(Generation generation);

@@ -83,9 +83,14 @@ std::optional<std::uint64_t> StateStore::current() const {
     return number_in(*text);
 }
 
-std::uint64_t StateStore::highest() const {
+std::optional<std::uint64_t> StateStore::newest() const {
     const auto numbers = stored(directory_ + "/generations");
-    return std::max(numbers.empty() ? 0 : numbers.front(), current().value_or(0));
+    if (numbers.empty()) return std::nullopt;
+    return numbers.front();
+}
+
+std::uint64_t StateStore::highest() const {
+    return std::max(newest().value_or(0), current().value_or(0));
 }
 
 bool StateStore::detached() const { return fs::exists(directory_ + "/detached"); }

@@ -30,6 +30,8 @@ class StateStore {
     Result<Generation> load(std::uint64_t number);
     // The number that set_current() was last given; nothing if never.
     std::optional<std::uint64_t> current() const;
+    // The highest number of a generation that is stored; nothing where none is.
+    std::optional<std::uint64_t> newest() const;
     // The highest number that was ever saved, so that numbers are never used twice.
     std::uint64_t highest() const;
 

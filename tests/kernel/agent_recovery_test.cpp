@@ -39,6 +39,39 @@ class AgentRecovery : public AgentTest {
     }
 };
 
+constexpr const char* kept_by_runtime = "tcp 127.8.0.0/16 any -> www (runtime)";
+
+TEST_F(AgentRecovery, KilledBeforeTheLastGenerationWasBackItIsBackAtTheNextStart) {
+    start();
+    must(bind("www", "tcp 127.8.0.0/16 any"));
+    const auto before = table();
+    stop();
+    fs::remove_all(bpffs());
+    {
+        kernel::Site site;
+        site.directory = bpffs();
+        must(kernel::Dispatcher::open(site));  // pinned, and nothing in it yet
+    }
+    start();
+    EXPECT_EQ(table(), before);
+    EXPECT_EQ(generation(), 2U);
+}
+
+TEST_F(AgentRecovery, WithoutTheNumberOfTheLastGenerationTheNewestIsBroughtBack) {
+    for (const char* damaged : {"", "x\n"}) {
+        start();
+        must(bind("www", "tcp 127.8.0.0/16 any"));
+        stop();
+        std::ofstream(current_file(), std::ios::trunc) << damaged;
+        reboot();
+        EXPECT_THAT(table(), Contains(kept_by_runtime)) << "'" << damaged << "'";
+        stop();
+    }
+    fs::remove(current_file());
+    reboot();
+    EXPECT_THAT(table(), Contains(kept_by_runtime));
+}
+
 TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     start();
     const Fd www = listen_tcp("127.0.0.1:8080");
