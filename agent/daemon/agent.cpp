@@ -2,6 +2,7 @@
 #include "daemon/agent.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include <spdlog/spdlog.h>
@@ -84,13 +85,19 @@ Result<> Agent::recover() {
         auto stored = store_.load(number);
         auto table = stored ? overlay(stored->config, stored->runtime) : Result<Overlay>(Overlay{});
         const auto same = [](const Binding& a, const Binding& b) { return a.same_meaning(b); };
-        if (stored && table && std::ranges::equal(table->effective, *bindings, same))
+        if (stored && table && std::ranges::equal(table->effective, *bindings, same)) {
             generation = std::move(*stored);
-        else
+        } else {
             spdlog::warn(
                 "generation {} in the state directory is not what the kernel answers from{}; "
                 "going on from the kernel's table",
                 number, stored ? "" : " (" + stored.error().message() + ")");
+            // Over one that is missing, damaged or another; not over one that could not be read.
+            const int problem = stored ? 0 : stored.error().code();
+            if (problem == 0 || problem == ENOENT)
+                if (auto ok = store_.save(generation); !ok)
+                    spdlog::error("a reboot would not bring it back: {}", ok.error().message());
+        }
     }
     spdlog::info("adopted generation {}: {} bindings, {} sockets", number, bindings->size(),
                  plane_->sockets().all().size());
@@ -144,8 +151,21 @@ Result<> Agent::make_current(Generation generation) {
     access_ = AccessRules{generation.admins, generation.services};
     running_ = {std::move(generation), std::make_shared<const Overlay>(std::move(*table)), {}};
     running_.use = count_use(running_.table->effective);
+    remember();
     note_health();
     return {};
+}
+
+// What a reboot is to bring back. Also for what an agent that was killed had no time to remember.
+void Agent::remember() {
+    const std::uint64_t number = running_.generation.number;
+    remembered_ = number == 0 || store_.current() == number;
+    if (remembered_) return;
+    auto ok = store_.set_current(number);
+    remembered_ = ok.has_value();
+    if (!ok)
+        spdlog::error("generation {} answers, but after a reboot an older one would: {}", number,
+                      ok.error().message());
 }
 
 Generation Agent::next(const Author& by, std::string cause, Owner owner) const {
@@ -182,9 +202,6 @@ Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
     auto stats = plane_->apply(
         {next.number, next.time, &running_.table->effective, &table->effective, &next.services});
     if (!stats) return pass_on(stats);
-    if (auto ok = store_.set_current(next.number); !ok)
-        spdlog::error("generation {} answers, but after a reboot an older one would: {}",
-                      next.number, ok.error().message());
     spdlog::info("generation {} answers: {}, {} bindings ({} by {})", next.number,
                  count_words(plan), table->effective.size(), next.cause, to_string(next.by));
     if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);

@@ -113,6 +113,8 @@ class Agent {
     const AccessRules& access() const { return access_; }
     ConfigStatus config_status() const;
     std::int64_t started() const { return started_; }
+    // Would a reboot bring back what answers now?
+    bool remembered() const { return remembered_; }
     // Since when a service has been without something it needs; 0 when it is well.
     std::int64_t troubled_since(const std::string& service) const;
     ServiceHealth health(const std::string& service) const;
@@ -128,6 +130,7 @@ class Agent {
     Generation from_kernel(const Bindings& bindings) const;
     Result<> restore(Generation last);
     Result<> make_current(Generation generation);
+    void remember();
     Generation next(const Author& by, std::string cause, Owner owner) const;
     Result<Plan> commit(Generation next, std::vector<Warning> warnings);
     Result<Generation> with_config(Config config, const Author& by, const std::string& cause,
@@ -159,6 +162,7 @@ class Agent {
     std::map<std::string, std::int64_t> troubled_;         // service -> since when
     std::map<std::string, std::string> last_health_;  // service -> message, to log changes only
     std::int64_t started_ = 0;
+    bool remembered_ = true;
 };
 
 }  // namespace sluice

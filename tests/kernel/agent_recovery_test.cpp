@@ -57,6 +57,35 @@ TEST_F(AgentRecovery, KilledBeforeTheLastGenerationWasBackItIsBackAtTheNextStart
     EXPECT_EQ(generation(), 2U);
 }
 
+TEST_F(AgentRecovery, KilledBeforeItWasRememberedWhatAnswersIsWhatARebootBringsBack) {
+    start();
+    must(bind("www", "tcp 127.8.0.0/16 any"));
+    stop();
+    std::ofstream(current_file(), std::ios::trunc) << "1\n";
+    start();
+    EXPECT_EQ(generation(), 2U);
+    reboot();
+    EXPECT_THAT(table(), Contains(kept_by_runtime));
+}
+
+TEST_F(AgentRecovery, WhatARestartFoundInTheKernelAloneOutlivesAReboot) {
+    for (const bool valid : {true, false}) {
+        write_config("services: {www: {}}\n");
+        start();
+        must(bind("www", "tcp 127.8.0.0/16 any"));
+        stop();
+        fs::remove_all(options().state_dir);
+        if (!valid) write_config("nonsense");
+        restart();
+        EXPECT_THAT(table(), Contains(kept_by_runtime));
+        reboot();
+        EXPECT_THAT(table(), Contains(kept_by_runtime)) << valid;
+        stop();
+        fs::remove_all(options().state_dir);
+        fs::remove_all(bpffs());
+    }
+}
+
 TEST_F(AgentRecovery, WithoutTheNumberOfTheLastGenerationTheNewestIsBroughtBack) {
     for (const char* damaged : {"", "x\n"}) {
         start();
