@@ -201,7 +201,10 @@ Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
     if (auto ok = store_.save(next); !ok) return pass_on(ok, "store the new generation");
     auto stats = plane_->apply(
         {next.number, next.time, &running_.table->effective, &table->effective, &next.services});
-    if (!stats) return pass_on(stats);
+    if (!stats) {
+        store_.drop(next.number);
+        return pass_on(stats);
+    }
     spdlog::info("generation {} answers: {}, {} bindings ({} by {})", next.number,
                  count_words(plan), table->effective.size(), next.cause, to_string(next.by));
     if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);

@@ -51,6 +51,11 @@ Result<> StateStore::save(const Generation& generation) {
     return write_file_durably(path_of(generation.number), serialize(generation), 0600);
 }
 
+void StateStore::drop(std::uint64_t number) const {
+    std::error_code ignored;  // a file too many does no harm
+    fs::remove(path_of(number), ignored);
+}
+
 Result<> StateStore::set_current(std::uint64_t number) {
     auto ok = write_file_durably(directory_ + "/current", std::to_string(number) + "\n", 0600);
     if (ok) prune(number);

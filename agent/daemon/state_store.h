@@ -23,6 +23,8 @@ class StateStore {
 
     // Durable when it returns.
     Result<> save(const Generation& generation);
+    // Forgets one that was saved and then not made active.
+    void drop(std::uint64_t number) const;
     // Remembers that `number` was made active, and drops generations that are no longer needed.
     Result<> set_current(std::uint64_t number);
     // The generation of that number. A file that is damaged is set aside as NUMBER.damaged, and is

@@ -101,6 +101,21 @@ TEST_F(AgentRecovery, WithoutTheNumberOfTheLastGenerationTheNewestIsBroughtBack)
     EXPECT_THAT(table(), Contains(kept_by_runtime));
 }
 
+TEST_F(AgentRecovery, AChangeThatFailsLeavesNoFile) {
+    const auto services = [](const std::string& prefix) {
+        std::string yaml = "services:\n";
+        for (int i = 0; i < 3000; ++i) yaml += "  " + prefix + std::to_string(i) + ": {}\n";
+        return yaml;
+    };
+    write_config(services("a"));
+    start();
+    const auto before = generation_files();
+    write_config(services("b"));  // both together are more than there can be
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(reload());
+    EXPECT_EQ(generation_files(), before);
+    EXPECT_EQ(generation(), 1U);
+}
+
 TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     start();
     const Fd www = listen_tcp("127.0.0.1:8080");
