@@ -30,6 +30,12 @@ std::string summary(const Error& error) {
     return text;
 }
 
+// " (sluice.yaml:4)"; "" where only the kernel's table says it, which has no places.
+std::string place_of(const Binding& binding) {
+    if (binding.file == nullptr) return "";
+    return " (" + to_string(Place{*binding.file, binding.line, 0}) + ")";
+}
+
 // A runtime binding that the config now says too is the config's; one that it contradicts stays,
 // and the config's waits behind it.
 std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& config,
@@ -39,11 +45,11 @@ std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& conf
         const Binding* said = config.find(binding.match);
         if (said != nullptr && said->target == binding.target) continue;
         if (said != nullptr)
-            warnings.push_back(
-                {"waits-behind-runtime",
-                 to_string(*said) + " (" + to_string(Place{*said->file, said->line, 0}) +
-                     ") waits behind a runtime binding to " + to_string(binding.target),
-                 "sluicectl unbind " + to_string(binding.match)});
+            warnings.push_back({"waits-behind-runtime",
+                                to_string(*said) + place_of(*said) +
+                                    " waits behind a runtime binding to " +
+                                    to_string(binding.target),
+                                "sluicectl unbind " + to_string(binding.match)});
         kept.push_back(binding);
     }
     return kept;
@@ -298,10 +304,9 @@ Result<Plan> Agent::bind(const BindRequest& request, const Author& by) {
             made.runtime.find(match) == nullptr)
             continue;  // it is so already
         if (config != nullptr && !request.override_config && made.runtime.find(match) == nullptr)
-            return fail(
-                Error(Failure::refused, to_string(*config) + " is bound by the config (" +
-                                            to_string(Place{*config->file, config->line, 0}) + ")")
-                    .hint("to answer over it until unbound: --override"));
+            return fail(Error(Failure::refused,
+                              to_string(*config) + " is bound by the config" + place_of(*config))
+                            .hint("to answer over it until unbound: --override"));
         std::erase_if(runtime, [&](const Binding& old) {
             return old.match == match && !(old.target == request.target);
         });
@@ -323,9 +328,8 @@ Result<Plan> Agent::unbind(const std::vector<Match>& matches, const Author& by) 
         const Binding* config = made.config.find(match);
         if (config == nullptr)
             return fail(Failure::invalid, "there is no binding " + to_string(match));
-        return fail(Error(Failure::refused, to_string(*config) + " belongs to the config (" +
-                                                to_string(Place{*config->file, config->line, 0}) +
-                                                ")")
+        return fail(Error(Failure::refused,
+                          to_string(*config) + " belongs to the config" + place_of(*config))
                         .hint("remove it there, and: sluicectl reload"));
     }
     std::vector<Binding> runtime;

@@ -101,6 +101,17 @@ TEST_F(AgentRecovery, WithoutTheNumberOfTheLastGenerationTheNewestIsBroughtBack)
     EXPECT_THAT(table(), Contains(kept_by_runtime));
 }
 
+TEST_F(AgentRecovery, WhereNobodyKnowsWhichLineSaidItTheConfigsBindingsAreStillItsOwn) {
+    start();
+    stop();
+    fs::remove_all(options().state_dir);
+    write_config("nonsense");
+    start();
+    EXPECT_EQ(bind("dns", "tcp 127.7.0.0/16 80").error().failure(), Failure::refused);
+    EXPECT_EQ(agent().unbind({match("tcp 127.7.0.0/16 80")}, somebody).error().failure(),
+              Failure::refused);
+}
+
 TEST_F(AgentRecovery, AChangeThatFailsLeavesNoFile) {
     const auto services = [](const std::string& prefix) {
         std::string yaml = "services:\n";
