@@ -58,10 +58,13 @@ constexpr std::array table = {
     Command{"status", "[SERVICE]", "one screen: what is wrong and why, and what runs, worst first",
             "With the agent dead, as root: what the pins say, and exit 3.", "sluicectl status", 0,
             1, nullptr, command::status},
-    Command{"bindings", "[filters]", "the running bindings, most specific first",
-            "All filters must hold. With the agent dead, as root: what the pins say, and exit 3.",
-            "sluicectl bindings --covering 192.0.2.200 --port 443", 0, 0, bindings_options,
-            command::bindings},
+    Command{
+        "bindings",
+        "[--service S] [--protocol P] [--covering ADDR] [--within PREFIX] [--port N] [--owner O]",
+        "the running bindings, most specific first",
+        "All filters must hold. With the agent dead, as root: what the pins say, and exit 3.",
+        "sluicectl bindings --covering 192.0.2.200 --port 443", 0, 0, bindings_options,
+        command::bindings},
     Command{"services", "", "services with policy and health", "", "sluicectl services", 0, 0,
             nullptr, command::services},
     Command{
@@ -113,6 +116,13 @@ constexpr std::array table = {
 }  // namespace
 
 std::span<const Command> commands() { return table; }
+
+std::span<const std::string_view> later_commands() {
+    static constexpr std::array<std::string_view, 10> names = {
+        "plan",  "apply",   "confirm", "rollback", "history",
+        "trace", "metrics", "doctor",  "promote",  "demote"};
+    return names;
+}
 
 Error usage_error(const Command& command, const std::string& why) {
     const std::string usage(command.usage);

@@ -45,6 +45,9 @@ struct Command {
 
 std::span<const Command> commands();
 
+// Product terms of a later version: unknown here, and said so.
+std::span<const std::string_view> later_commands();
+
 // `why` as a usage error of the command: exit 2, with its usage as the hint.
 Error usage_error(const Command& command, const std::string& why);
 

@@ -41,9 +41,12 @@ Result<> add_target(Json& parameters, const Arguments& a) {
     if (named && (a.reject || a.pass))
         return fail(Failure::invalid,
                     std::string(a.reject ? "--reject" : "--pass") + " stands in place of SERVICE");
-    if (!named && !a.reject && !a.pass)
-        return fail(Error(Failure::invalid, "SERVICE, --reject or --pass is missing")
+    if (!named && !a.reject && !a.pass) {
+        const bool service = !parse_protocol(a.words[0].substr(0, a.words[0].find(',')));
+        return fail(Error(Failure::invalid,
+                          service ? "PORT is missing" : "SERVICE, --reject or --pass is missing")
                         .hint("usage: sluicectl bind SERVICE PROTOCOL PREFIX PORT"));
+    }
     if (a.reject) parameters["reject"] = true;
     if (a.pass) parameters["pass"] = true;
     if (!named) return {};
@@ -116,6 +119,10 @@ Result<int> detach(Session& session, const Arguments& a) {
                         .hint("if it is meant: sluicectl detach --yes"));
     auto preview = session.call("Detach", {{"dry_run", true}});
     if (!preview) return pass_on(preview);
+    if (!flag_of(*preview, "changed")) {
+        session.answer(*preview, {"nothing to change: it is detached already"});
+        return 0;
+    }
     if (!session.json()) session.print(render_detach(*preview, session.look()));
     if (!a.yes) {
         if (session.json())
@@ -127,7 +134,7 @@ Result<int> detach(Session& session, const Arguments& a) {
     if (!reply) return pass_on(reply);
     session.answer(*reply,
                    {flag_of(*reply, "changed") ? "detached; it stays so until: sluicectl attach"
-                                               : "nothing to change: it is detached already"});
+                                               : "nothing to change: somebody else detached it"});
     return 0;
 }
 

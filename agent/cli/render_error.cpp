@@ -19,6 +19,11 @@ Lines split(const std::string& text) {
     return lines;
 }
 
+// What people copy stays on one line.
+bool may_break(const std::string& hint) {
+    return hint.starts_with("hint: usage: ") || hint.find("sluicectl ") == std::string::npos;
+}
+
 // The place goes before the reason, unless the reason already says it.
 std::string reason(const Error& error) {
     if (error.where().empty()) return error.why();
@@ -35,9 +40,13 @@ Lines render_error(const Error& error, const Look& look) {
     Lines lines = wrapped(parts.front(), look.width, 0);
     lines.insert(lines.end(), parts.begin() + 1, parts.end());
     if (error.hint().empty()) return lines;
-    const Lines hint = split("hint: " + error.hint());
-    lines.push_back(hint.front());
-    for (std::size_t at = 1; at < hint.size(); ++at) lines.push_back("      " + hint[at]);
+    std::string indent;
+    for (const std::string& line : split("hint: " + error.hint())) {
+        const Lines hint =
+            may_break(line) ? wrapped(indent + line, look.width, 6) : Lines{indent + line};
+        lines.insert(lines.end(), hint.begin(), hint.end());
+        indent = "      ";
+    }
     return lines;
 }
 

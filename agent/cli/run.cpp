@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From words to a command: global flags anywhere, help out of the table, errors as everywhere.
 #include <algorithm>
+#include <array>
 #include <ostream>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
@@ -125,6 +127,10 @@ bool wants_json(const std::vector<std::string>& words) {
 }
 
 Error unknown_command(const std::string& word) {
+    const auto later = later_commands();
+    if (std::find(later.begin(), later.end(), word) != later.end())
+        return Error(Failure::invalid, "unknown command '" + word + "'")
+            .hint("this version does not have it yet; sluicectl --help lists what there is");
     std::vector<std::string_view> names;
     for (const Command& command : commands()) names.emplace_back(command.name);
     const std::string near(nearest(word, names));
@@ -133,29 +139,108 @@ Error unknown_command(const std::string& word) {
                            : "did you mean '" + near + "'?");
 }
 
+// The command's, or the program's when there is none.
+const CLI::App& app_of(const Parser& parser) {
+    const auto parsed = parser.app.get_subcommands();
+    return parsed.empty() ? parser.app : *parsed.front();
+}
+
+Error with_command(const Parser& parser, Error error) {
+    const CLI::App& app = app_of(parser);
+    return &app == &parser.app ? error : std::move(error).during(app.get_name());
+}
+
+// With the options of the command, and those that may stand anywhere.
+Error unknown_option(const Parser& parser, const std::string& word) {
+    std::vector<std::string> names;
+    for (const CLI::App* app : {&app_of(parser), &parser.app})
+        for (const CLI::Option* option : app->get_options())
+            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    const std::string near(nearest(word, {names.begin(), names.end()}));
+    const std::string why = "unknown option '" + word + "'";
+    if (!near.empty())
+        return with_command(parser,
+                            Error(Failure::invalid, why).hint("did you mean '" + near + "'?"));
+    if (parser.chosen != nullptr) return usage_error(*parser.chosen, why);
+    return Error(Failure::invalid, why).hint("sluicectl --help lists the options");
+}
+
+// What the command's usage names and was not typed: "PREFIX and PORT are missing".
+std::string missing(const Command& command, const Arguments& arguments) {
+    std::vector<std::string> names;
+    const bool optional_target = arguments.reject || arguments.pass;
+    std::istringstream usage{std::string(command.usage)};
+    for (std::string word; usage >> word;) {
+        const bool target = word.starts_with("SERVICE|");
+        if (target && optional_target) continue;
+        if (target) word = "SERVICE";
+        if (std::all_of(word.begin(), word.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+            names.push_back(word);
+    }
+    const std::size_t typed = arguments.words.size();
+    std::string text;
+    for (std::size_t at = typed; at < names.size(); ++at)
+        text += (at == typed ? "" : at + 1 == names.size() ? " and " : ", ") + names[at];
+    return text + (names.size() - typed == 1 ? " is missing" : " are missing");
+}
+
+// An empty value is a variable that was not set: no filter, and no path.
+Result<> judge_values(const Parser& parser) {
+    static constexpr std::array<std::string_view, 2> may_be_empty = {"--instance", "--note"};
+    for (const CLI::App* app : {&parser.app, &app_of(parser)}) {
+        for (const CLI::Option* option : app->get_options()) {
+            const std::string name = option->get_name();
+            if (option->get_positional() || option->get_items_expected_max() == 0) continue;
+            if (std::find(may_be_empty.begin(), may_be_empty.end(), name) != may_be_empty.end())
+                continue;
+            const auto& values = option->results();
+            if (std::find(values.begin(), values.end(), "") != values.end())
+                return fail(with_command(parser, Error(Failure::invalid, name + " is empty")));
+        }
+    }
+    return {};
+}
+
 Result<> judge_words(const Parser& parser) {
     const std::vector<std::string> extra = parser.app.remaining(true);
-    const auto is_option = [](const std::string& word) { return word.starts_with("-"); };
+    const auto is_option = [](const std::string& word) {
+        return word.starts_with("-") && word != "-";
+    };
     if (parser.chosen == nullptr) {
         if (extra.empty())
             return fail(Error(Failure::invalid, "a command is needed")
                             .hint("sluicectl --help lists the commands"));
-        if (is_option(extra.front()))
-            return fail(Error(Failure::invalid, "unknown option '" + extra.front() + "'")
-                            .hint("sluicectl --help lists the options"));
+        if (is_option(extra.front())) return fail(unknown_option(parser, extra.front()));
         return fail(unknown_command(extra.front()));
     }
     const Command& command = *parser.chosen;
     if (!extra.empty()) {
-        const char* what = is_option(extra.front()) ? "unknown option '" : "unexpected argument '";
-        return fail(usage_error(command, what + extra.front() + "'"));
+        if (is_option(extra.front())) return fail(unknown_option(parser, extra.front()));
+        return fail(usage_error(command, "unexpected argument '" + extra.front() + "'"));
     }
     const std::size_t words = parser.arguments.words.size();
-    if (words < command.least_words) return fail(usage_error(command, "arguments are missing"));
+    if (words < command.least_words)
+        return fail(usage_error(command, missing(command, parser.arguments)));
     if (words > command.most_words)
         return fail(usage_error(
             command, "unexpected argument '" + parser.arguments.words[command.most_words] + "'"));
-    return {};
+    return judge_values(parser);
+}
+
+// CLI11's errors of parsing, in our words.
+Error parse_error(const Parser& parser, const CLI::ParseError& error) {
+    const std::string text = error.what();
+    const std::string name = text.substr(0, text.find(':'));
+    std::string why = text;
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && name.starts_with("--")) {
+        const bool twice = text.find("but received") != std::string::npos;
+        why = name + (twice ? " is given more than once" : " needs a value");
+    }
+    const CLI::App& app = app_of(parser);
+    return with_command(
+        parser,
+        Error(Failure::invalid, why)
+            .hint("sluicectl " + (&app == &parser.app ? "" : app.get_name() + " ") + "--help"));
 }
 
 Result<Globals> judge_flags(const Flags& flags, const World& world) {
@@ -215,10 +300,13 @@ int run(const std::vector<std::string>& words, World& world) {
     try {
         parser.app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
     } catch (const CLI::CallForHelp&) {
-        plain.print(help(parser));
+        const Lines text = help(parser);
+        Json document = Json::object();
+        document["help"] = joined(text);
+        plain.answer(document, text);
         return 0;
     } catch (const CLI::ParseError& e) {
-        return plain.fail(Error(Failure::invalid, e.what()).hint("sluicectl --help"));
+        return plain.fail(parse_error(parser, e));
     }
     auto globals = judge_flags(parser.flags, world);
     if (!globals) return plain.fail(globals.error());

@@ -106,6 +106,12 @@ std::string padded(std::string text, std::size_t width) {
     return text;
 }
 
+std::string joined(const Lines& lines) {
+    std::string text;
+    for (const std::string& line : lines) text += line + "\n";
+    return text;
+}
+
 Lines wrapped(const std::string& text, int width, int indent) {
     Lines lines;
     std::string line;

@@ -39,6 +39,7 @@ std::string moment(std::int64_t time, std::int64_t now);
 std::string clock_time(std::int64_t time, std::int64_t now);  // as moment(), without the "today"
 
 std::string padded(std::string text, std::size_t width);
+std::string joined(const Lines& lines);  // each with a newline after it
 // Broken at spaces; lines after the first start with `indent` spaces. A word that is longer than
 // any line stays where it is.
 Lines wrapped(const std::string& text, int width, int indent);

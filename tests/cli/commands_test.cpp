@@ -90,7 +90,12 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"status", "--watch"}, "status: unknown option '--watch'"},
         Wrong{{"status", "a", "b"}, "status: unexpected argument 'b'"},
         Wrong{{"services", "x"}, "services: unexpected argument 'x'"},
-        Wrong{{"bind", "cdn", "tcp"}, "bind: arguments are missing"},
+        Wrong{{"bind", "cdn", "tcp"}, "bind: PREFIX and PORT are missing"},
+        Wrong{{"bind", "--reject", "tcp", "192.0.2.0/24"}, "bind: PORT is missing"},
+        Wrong{{"bind", "cdn", "tcp", "192.0.2.0/24"}, "bind: PORT is missing"},
+        Wrong{{"unbind"}, "unbind: PROTOCOL, PREFIX and PORT are missing"},
+        Wrong{{"explain", "tcp"}, "explain: ADDRESS and PORT are missing"},
+        Wrong{{"unregister"}, "unregister: SERVICE is missing"},
         Wrong{{"bind", "cdn", "sctp", "192.0.2.0/24", "80"}, "sctp"},
         Wrong{{"bind", "cdn", "tcp", "192.0.2.1/24", "80"}, "192.0.2.0/24"},
         Wrong{{"bind", "cdn", "tcp", "192.0.2.0/24", "080"}, "080"},
@@ -101,7 +106,16 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"bind", "--reject", "cdn", "tcp", "192.0.2.0/24", "80"}, "in place of SERVICE"},
         Wrong{{"bind", "--reject", "--pass", "tcp", "192.0.2.0/24", "80"}, "exclude each other"},
         Wrong{{"bind", "tcp", "192.0.2.0/24", "80"}, "SERVICE, --reject or --pass is missing"},
-        Wrong{{"bind", "--note"}, "--note"},
+        Wrong{{"bind", "--note"}, "bind: --note needs a value"},
+        Wrong{{"bind", "--note", "a", "--note", "b", "cdn", "tcp", "::", "80"},
+              "bind: --note is given more than once"},
+        Wrong{{"--timeout", "1s", "status", "--timeout", "2s"},
+              "--timeout is given more than once"},
+        Wrong{{"--run-dir"}, "sluicectl: --run-dir needs a value"},
+        Wrong{{"bind", "--overide", "cdn", "tcp", "::", "80"}, "hint: did you mean '--override'?"},
+        Wrong{{"status", "--tiemout", "2s"}, "hint: did you mean '--timeout'?"},
+        Wrong{{"bindings", "--service", ""}, "bindings: --service is empty"},
+        Wrong{{"--run-dir", "", "status"}, "--run-dir is empty"},
         Wrong{{"bind", "--allow", "all", "cdn", "tcp", "192.0.2.0/24", "80"},
               "'all' is no guard's word"},
         Wrong{{"bindings", "--covering", "192.0.2"}, "--covering"},
@@ -122,6 +136,36 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"detach"}, "hint: if it is meant: sluicectl detach --yes"},
         Wrong{{"--instance", "../x", "status"}, "is no name of an instance"},
         Wrong{{"--timeout", "5", "status"}, "'5' is no duration"}));
+
+class LaterCommand : public testing::TestWithParam<const char*> {};
+
+TEST_P(LaterCommand, IsUnknownAndSaidToBeMissingRatherThanTakenForASlip) {
+    Sluicectl sluicectl;
+    const Outcome outcome = sluicectl({GetParam(), "--exit-code"});
+    EXPECT_EQ(outcome.exit, 2);
+    EXPECT_EQ(outcome.err, "sluicectl: unknown command '" + std::string(GetParam()) + "'\n" +
+                               "hint: this version does not have it yet; sluicectl --help lists "
+                               "what there is\n");
+    EXPECT_THAT(sluicectl({"--help"}).out, Not(HasSubstr("  " + std::string(GetParam()) + " ")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Words, LaterCommand,
+                         testing::Values("plan", "apply", "confirm", "rollback", "history", "trace",
+                                         "metrics", "doctor", "promote", "demote"));
+
+TEST(UsageHint, FitsTheTerminal) {
+    Sluicectl sluicectl;
+    sluicectl.terminal = true;
+    std::istringstream lines(sluicectl({"bind"}).err);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(columns(line), 80u) << line;
+}
+
+TEST(Help, IsOneDocumentWhenJsonIsAskedFor) {
+    Sluicectl sluicectl;
+    const std::string text = sluicectl({"bind", "--help"}).out;
+    const Json document = Json::parse(sluicectl({"-o", "json", "bind", "--help"}).out);
+    EXPECT_EQ(document["help"], text);
+}
 
 TEST(WrongOutput, IsAnErrorToo) {
     Sluicectl sluicectl;
@@ -364,6 +408,17 @@ TEST(Detach, AsksForTheHostsNameOnATerminal) {
     sluicectl.typed = "edge7\n";
     EXPECT_EQ(sluicectl({"detach"}).exit, 0);
     EXPECT_EQ(sluicectl.agent.calls.back().parameters["dry_run"], false);
+}
+
+TEST(Detach, DoesNotAskAboutADispatcherThatIsDetachedAlready) {
+    Sluicectl sluicectl;
+    sluicectl.terminal = true;
+    sluicectl.agent.parts["Detach"] = {
+        {{"changed", false}, {"services", {{{"name", "cdn"}, {"bindings", 1}}}}}};
+    const Outcome outcome = sluicectl({"detach"});
+    EXPECT_EQ(outcome.exit, 0);
+    EXPECT_EQ(outcome.out, "nothing to change: it is detached already\n");
+    EXPECT_EQ(sluicectl.agent.calls.size(), 1u);
 }
 
 TEST(Detach, DoesNotAskWhenToldYes) {

@@ -31,12 +31,6 @@ inline Look screen() {
     return look;
 }
 
-inline std::string joined(const Lines& lines) {
-    std::string text;
-    for (const std::string& line : lines) text += line + "\n";
-    return text;
-}
-
 struct Call {
     std::string method;
     Json parameters;
