@@ -55,6 +55,18 @@ std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& conf
     return kept;
 }
 
+// With the services that it falls back to: a policy must not name one that is gone.
+void keep_service(std::map<std::string, ServiceConfig>& services,
+                  const std::map<std::string, ServiceConfig>& before, std::string name) {
+    while (!services.contains(name)) {
+        const auto kept = before.find(name);
+        if (kept == before.end()) return;
+        services.insert(*kept);
+        if (kept->second.unavailable.kind != Unavailable::Kind::fallback) return;
+        name = kept->second.unavailable.fallback;
+    }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
@@ -238,7 +250,7 @@ Result<Generation> Agent::with_config(Config config, const Author& by, const std
             continue;
         // A runtime binding keeps its service, and never makes a reload fail.
         const std::string& name = *binding.target.name;
-        config.services[name] = running_.generation.services.at(name);
+        keep_service(config.services, running_.generation.services, name);
         warnings.push_back(
             {"service-kept-by-runtime",
              "service '" + name + "' left the config, but a runtime binding needs it",

@@ -65,7 +65,8 @@ void ServiceTable::set_unavailable(std::uint32_t half,
         if (const auto at = services.find(name); at != services.end()) {
             const Unavailable& policy = at->second.unavailable;
             if (policy.kind == Unavailable::Kind::pass) target = SLUICE_TARGET_PASS;
-            if (policy.kind == Unavailable::Kind::fallback) target = ids_.at(policy.fallback);
+            if (policy.kind == Unavailable::Kind::fallback)
+                target = find(policy.fallback).value_or(target);
         }
         (*records_)[id].unavailable[half] = target;
     }

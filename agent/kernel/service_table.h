@@ -26,8 +26,8 @@ class ServiceTable {
     Result<ServiceId> add(const std::string& name);
     // Frees the record. No lookup may still reach it: no binding, no fallback, no sockets.
     void remove(ServiceId id);
-    // Every service's policy in one half; services that are not named refuse. All names must be
-    // known.
+    // Every service's policy in one half; services that are not named refuse, as do those that
+    // fall back to one that is not known.
     void set_unavailable(std::uint32_t half, const std::map<std::string, ServiceConfig>& services);
     void copy_half(std::uint32_t from, std::uint32_t to);
     Unavailable unavailable(std::uint32_t half, ServiceId id) const;

@@ -127,6 +127,27 @@ TEST_F(AgentRecovery, AChangeThatFailsLeavesNoFile) {
     EXPECT_EQ(generation(), 1U);
 }
 
+TEST_F(AgentRecovery, AServiceThatARuntimeBindingKeepsKeepsItsFallbacks) {
+    const std::string others = "  other: {}\n";
+    write_config("services:\n  www: {unavailable: {fallback: spare}}\n  spare: {}\n" + others);
+    start();
+    const Fd spare = listen_tcp("127.0.0.1:8080"), stranger = listen_tcp("127.0.0.1:8081");
+    must(bind("www", "tcp 127.8.0.0/16 any"));
+    finish_grace();
+    write_config("services:\n" + others);
+    must(reload());
+    finish_grace();
+    write_config("services:\n  stranger: {}\n" + others);
+    must(reload());
+    finish_grace();
+    must(enlist("stranger", {&stranger}));
+    EXPECT_EQ(dial("127.8.7.7:80"), "refused") << "not to whoever has the number of `spare` now";
+    must(enlist("spare", {&spare}));
+    EXPECT_TRUE(reaches("127.8.7.7:80", spare));
+    restart();
+    EXPECT_TRUE(reaches("127.8.7.7:80", spare));
+}
+
 TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     start();
     const Fd www = listen_tcp("127.0.0.1:8080");
