@@ -42,7 +42,11 @@ Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::strin
     std::vector<ServiceId> unused;
     for (const auto& [name, id] : services_.all())
         if (!keep.contains(name) && sockets_->of(name).empty()) unused.push_back(id);
-    for (const ServiceId id : unused) services_.remove(id);
+    for (const ServiceId id : unused) {
+        // The next service of this number is another; figures are the least of what it needs.
+        (void)clear_counters(dispatcher_.maps(), id);
+        services_.remove(id);
+    }
     return {};
 }
 

@@ -99,4 +99,14 @@ Result<sluice_counters> read_counters(const Maps& maps, std::uint32_t target, st
     return sum;
 }
 
+Result<> clear_counters(const Maps& maps, std::uint32_t target) {
+    const std::vector<sluice_counters> zeros(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    for (std::uint32_t cls = 0; cls < SLUICE_CLASSES; ++cls) {
+        const std::uint32_t key = target * SLUICE_CLASSES + cls;
+        if (const int error = raw::update(maps.counters.get(), &key, zeros.data()); error != 0)
+            return fail_errno(-error, "update map 'counters'");
+    }
+    return {};
+}
+
 }  // namespace sluice::kernel

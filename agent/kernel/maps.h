@@ -48,6 +48,8 @@ struct Maps {
 
 // The counters of one row, summed over CPUs.
 Result<sluice_counters> read_counters(const Maps& maps, std::uint32_t target, std::uint32_t cls);
+// All rows of a target begin at 0 again. Lookups that count meanwhile may be lost.
+Result<> clear_counters(const Maps& maps, std::uint32_t target);
 
 // SLUICE_TCP_V4 …
 constexpr std::uint32_t class_of(bool udp, bool six) { return (udp ? 2U : 0U) + (six ? 1U : 0U); }

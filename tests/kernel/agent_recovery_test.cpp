@@ -148,6 +148,26 @@ TEST_F(AgentRecovery, AServiceThatARuntimeBindingKeepsKeepsItsFallbacks) {
     EXPECT_TRUE(reaches("127.8.7.7:80", spare));
 }
 
+TEST_F(AgentRecovery, ANewServiceDoesNotStartWithTheCountersOfOneThatLeft) {
+    const std::string bound =
+        "bindings: [{service: www, protocol: tcp, prefix: 127.7.0.0/16, port: 80}]\n";
+    write_config("services: {www: {}}\n" + bound);
+    start();
+    EXPECT_EQ(dial("127.7.7.7:80"), "refused");
+    agent().tick();
+    ASSERT_GT(agent().rates().totals("www").unavailable, 0U);
+    const auto id = agent().plane().services().find("www");
+    write_config("services: {dns: {}}\n");
+    must(reload());
+    finish_grace();
+    write_config("services: {dns: {}, later: {}}\n");
+    must(reload());
+    ASSERT_EQ(agent().plane().services().find("later"), id) << "it has the number of `www`";
+    agent().tick();
+    EXPECT_EQ(agent().rates().totals("later").unavailable, 0U);
+    EXPECT_EQ(agent().rates().totals("later").rejected, 0U);
+}
+
 TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     start();
     const Fd www = listen_tcp("127.0.0.1:8080");
