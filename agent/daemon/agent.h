@@ -146,6 +146,8 @@ class Agent {
     Result<> check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
                          RegisterMode mode) const;
     void add_warnings(Plan& plan) const;
+    // Of one service, where it is named.
+    void forget_closed(const std::optional<std::string>& service);
     void count_sockets();
     void note_health();
     void want_grace() const;

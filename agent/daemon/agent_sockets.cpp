@@ -75,6 +75,8 @@ Result<Agent::Prepared> Agent::prepare(const SocketOffer& offer, RegisterMode mo
 Result<std::vector<Registered>> Agent::register_sockets(std::span<const SocketOffer> offers,
                                                         RegisterMode mode, const Author& by,
                                                         std::int32_t owner_pid) {
+    // A service that restarts comes back before the next tick.
+    for (const SocketOffer& offer : offers) forget_closed(offer.service);
     Author owner = by;
     if (owner_pid != 0) owner.pid = owner_pid, owner.command = command_of(owner_pid).value_or("");
     std::vector<Prepared> prepared;
@@ -146,7 +148,13 @@ Result<std::size_t> Agent::unregister(const std::string& service,
 
 void Agent::tick() {
     rates_.sample(*plane_, Rates::Clock::now());
-    auto closed = plane_->sockets().sweep();
+    forget_closed({});
+    note_health();
+    want_grace();
+}
+
+void Agent::forget_closed(const std::optional<std::string>& service) {
+    auto closed = plane_->sockets().sweep(service);
     if (!closed) {
         spdlog::error("look for closed sockets: {}", closed.error().message());
         return;
@@ -155,8 +163,6 @@ void Agent::tick() {
         spdlog::info("socket {} of '{}' ({} {}, {}[{}]) was closed", cookie_text(socket.cookie),
                      socket.service, to_string(socket.protocol), to_string(socket.local),
                      socket.command, socket.pid);
-    note_health();
-    want_grace();
 }
 
 std::set<std::string> Agent::service_names() const {

@@ -265,10 +265,12 @@ Result<std::size_t> SocketTable::remove(const std::vector<std::uint64_t>& cookie
     return removed;
 }
 
-Result<std::vector<RegisteredSocket>> SocketTable::sweep() {
+Result<std::vector<RegisteredSocket>> SocketTable::sweep(
+    const std::optional<std::string>& service) {
     std::vector<RegisteredSocket> closed;
     std::vector<std::uint64_t> cookies;
     for (const auto& [cookie, socket] : sockets_) {
+        if (service && socket.service != *service) continue;
         auto there = maps().sockets.lookup(socket.slot);
         if (!there) return pass_on(there);
         if (*there && **there == cookie) continue;

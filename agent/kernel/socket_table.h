@@ -49,8 +49,9 @@ class SocketTable {
                              bool replace, std::int64_t now);
     // Out of their service's sets; how many there were.
     Result<std::size_t> remove(const std::vector<std::uint64_t>& cookies);
-    // Looks which sockets have closed, and takes them out. Their descriptions.
-    Result<std::vector<RegisteredSocket>> sweep();
+    // Looks which sockets (of one service, where it is named) have closed, and takes them out.
+    // Their descriptions.
+    Result<std::vector<RegisteredSocket>> sweep(const std::optional<std::string>& service = {});
 
     const std::map<std::uint64_t, RegisteredSocket>& all() const { return sockets_; }  // by cookie
     std::vector<RegisteredSocket> of(const std::string& service) const;

@@ -168,6 +168,38 @@ TEST_F(AgentRecovery, ANewServiceDoesNotStartWithTheCountersOfOneThatLeft) {
     EXPECT_EQ(agent().rates().totals("later").rejected, 0U);
 }
 
+TEST_F(AgentRecovery, AServiceThatRestartsOnAnotherPortMayRegisterAtOnce) {
+    start();
+    Fd before = listen_tcp("127.0.0.1:8080");
+    const Fd after = listen_tcp("127.0.0.1:8081");
+    must(enlist("www", {&before}));
+    before.reset();  // and nobody has looked since
+    EXPECT_TRUE(enlist("www", {&after}));
+    EXPECT_TRUE(reaches("127.7.7.7:80", after));
+    EXPECT_EQ(sockets_of("www"), 1U);
+}
+
+TEST_F(AgentRecovery, AFullServiceThatRestartsMayRegisterAsManyAtOnce) {
+    start();
+    const auto workers = [] {
+        std::vector<Fd> all;
+        for (int i = 0; i < 200; ++i)
+            all.push_back(listen_tcp("127.0.0.1:8080", {.reuseport = true}));
+        return all;
+    };
+    const auto pointers = [](const std::vector<Fd>& all) {
+        std::vector<const Fd*> list;
+        for (const Fd& fd : all) list.push_back(&fd);
+        return list;
+    };
+    auto before = workers();
+    must(enlist("www", pointers(before)));
+    before.clear();
+    const auto after = workers();
+    EXPECT_TRUE(enlist("www", pointers(after)));
+    EXPECT_EQ(sockets_of("www"), 200U);
+}
+
 TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     start();
     const Fd www = listen_tcp("127.0.0.1:8080");
