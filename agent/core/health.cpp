@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/health.h"
 
-#include <array>
-
 #include "core/text.h"
-#include "sluice/abi.h"
 
 namespace sluice {
 namespace {
 
 constexpr std::array<const char*, SLUICE_CLASSES> class_words{"tcp ipv4", "tcp ipv6", "udp ipv4",
                                                               "udp ipv6"};
+
+unsigned class_of(Protocol protocol, Family family) {
+    return (protocol == Protocol::udp ? 2U : 0U) + (family == Family::ipv6 ? 1U : 0U);
+}
 
 // "tcp ipv4", "tcp ipv4 and udp ipv6"; just "" for all that are needed.
 std::string words_of(ClassMask classes) {
@@ -23,10 +24,13 @@ std::string words_of(ClassMask classes) {
     return words;
 }
 
-std::string effect_words(const ServiceUse& use, const Unavailable& policy) {
-    const std::string count =
-        with_commas(use.bindings) + (use.bindings == 1 ? " binding" : " bindings");
-    const bool one = use.bindings == 1;
+// What becomes of the bindings of these classes; those of the others are served.
+std::string effect_words(const ServiceUse& use, ClassMask missing, const Unavailable& policy) {
+    std::size_t bindings = 0;
+    for (unsigned cls = 0; cls < SLUICE_CLASSES; ++cls)
+        if ((unsigned{missing} >> cls & 1U) != 0) bindings += use.by_class.at(cls);
+    const bool one = bindings == 1;
+    const std::string count = with_commas(bindings) + (one ? " binding" : " bindings");
     switch (policy.kind) {
         case Unavailable::Kind::reject:
             return count + (one ? " refuses" : " refuse");
@@ -41,8 +45,7 @@ std::string effect_words(const ServiceUse& use, const Unavailable& policy) {
 }  // namespace
 
 ClassMask class_bit(Protocol protocol, Family family) {
-    const unsigned cls = (protocol == Protocol::udp ? 2U : 0U) + (family == Family::ipv6 ? 1U : 0U);
-    return static_cast<ClassMask>(1U << cls);
+    return static_cast<ClassMask>(1U << class_of(protocol, family));
 }
 
 TableUse count_use(const Bindings& effective) {
@@ -54,7 +57,9 @@ TableUse count_use(const Bindings& effective) {
         if (!binding.target.is_service()) continue;
         ServiceUse& service = use.services[*binding.target.name];
         ++service.bindings;
-        service.needs |= class_bit(binding.match.protocol, binding.match.prefix.address.family);
+        const unsigned cls = class_of(binding.match.protocol, binding.match.prefix.address.family);
+        service.needs |= static_cast<ClassMask>(1U << cls);
+        ++service.by_class.at(cls);
     }
     return use;
 }
@@ -83,8 +88,8 @@ ServiceHealth judge_service(bool configured, bool early, const ServiceUse& use,
     const std::string words = words_of(missing);
     const std::string what =
         sockets.usable == 0 && sockets.total == 0 ? "no sockets" : "no " + words;
-    return {ServiceState::degraded, "no usable " + words + " socket; " + effect_words(use, policy),
-            what};
+    return {ServiceState::degraded,
+            "no usable " + words + " socket; " + effect_words(use, missing, policy), what};
 }
 
 }  // namespace sluice

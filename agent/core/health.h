@@ -2,6 +2,7 @@
 // Is every service that has bindings able to serve them? Pure: facts in, judgement out.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "core/bindings.h"
 #include "core/config.h"
+#include "sluice/abi.h"
 
 namespace sluice {
 
@@ -20,6 +22,7 @@ ClassMask class_bit(Protocol protocol, Family family);
 struct ServiceUse {
     std::size_t bindings = 0;
     ClassMask needs = 0;  // classes that its bindings cover
+    std::array<std::size_t, SLUICE_CLASSES> by_class{};
 };
 
 // What a table holds, counted once a generation.

@@ -8,6 +8,7 @@
 namespace sluice {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
 const ClassMask tcp4 = class_bit(Protocol::tcp, Family::ipv4),
@@ -36,6 +37,7 @@ TEST(CountUse, CountsByServiceOwnerAndVerdict) {
     ASSERT_THAT(use.services, SizeIs(2));
     EXPECT_EQ(use.services.at("cdn").bindings, 2u);
     EXPECT_EQ(use.services.at("cdn").needs, tcp4 | udp6);
+    EXPECT_THAT(use.services.at("cdn").by_class, ElementsAre(1, 0, 0, 1));
     EXPECT_EQ(use.services.at("www").needs, tcp4);
 }
 
@@ -54,11 +56,19 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         fallback{Unavailable::Kind::fallback, "spectrum"};
     const auto mask = [](int bits) { return static_cast<ClassMask>(bits); };
     const Case cases[] = {
-        {"all is served", true, false, {2, tcp4}, {1, 0, tcp4}, reject, ServiceState::ok, "", ""},
+        {"all is served",
+         true,
+         false,
+         {2, tcp4, {2}},
+         {1, 0, tcp4},
+         reject,
+         ServiceState::ok,
+         "",
+         ""},
         {"more than is needed",
          true,
          true,
-         {2, tcp4},
+         {2, tcp4, {2}},
          {2, 0, mask(tcp4 | tcp6)},
          reject,
          ServiceState::ok,
@@ -68,7 +78,7 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"it is not in the config",
          false,
          false,
-         {2, tcp4},
+         {2, tcp4, {2}},
          {1, 0, tcp4},
          reject,
          ServiceState::parked,
@@ -77,7 +87,7 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"the machine has just booted",
          true,
          true,
-         {2, tcp4},
+         {2, tcp4, {2}},
          {},
          reject,
          ServiceState::waiting,
@@ -86,7 +96,7 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"just booted, but its socket is dead",
          true,
          true,
-         {1, tcp4},
+         {1, tcp4, {1}},
          {1, 1, 0},
          reject,
          ServiceState::degraded,
@@ -95,7 +105,7 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"no sockets at all",
          true,
          false,
-         {2, tcp4},
+         {2, tcp4, {2}},
          {},
          reject,
          ServiceState::degraded,
@@ -104,7 +114,7 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"one binding passes",
          true,
          false,
-         {1, udp6},
+         {1, udp6, {0, 0, 0, 1}},
          {},
          pass,
          ServiceState::degraded,
@@ -113,16 +123,16 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"many pass",
          true,
          false,
-         {3, udp6},
+         {3000, udp6, {0, 0, 0, 3000}},
          {},
          pass,
          ServiceState::degraded,
-         "no usable udp ipv6 socket; 3 bindings pass to the kernel",
+         "no usable udp ipv6 socket; 3,000 bindings pass to the kernel",
          "no sockets"},
         {"one falls back",
          true,
          false,
-         {1, tcp6},
+         {1, tcp6, {0, 1}},
          {},
          fallback,
          ServiceState::degraded,
@@ -131,20 +141,20 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
         {"many fall back",
          true,
          false,
-         {2, tcp6},
+         {2, tcp6, {0, 2}},
          {},
          fallback,
          ServiceState::degraded,
          "no usable tcp ipv6 socket; 2 bindings fall back to spectrum",
          "no sockets"},
-        {"two kinds are missing",
+        {"two kinds are missing, and the third is served",
          true,
          false,
-         {4, mask(tcp4 | tcp6 | udp4)},
+         {4, mask(tcp4 | tcp6 | udp4), {1, 1, 2}},
          {1, 0, tcp4},
          reject,
          ServiceState::degraded,
-         "no usable tcp ipv6, udp ipv4 socket; 4 bindings refuse",
+         "no usable tcp ipv6, udp ipv4 socket; 3 bindings refuse",
          "no tcp ipv6, udp ipv4"},
     };
     for (const Case& one : cases) {
