@@ -75,6 +75,11 @@ Result<Agent::Prepared> Agent::prepare(const SocketOffer& offer, RegisterMode mo
 Result<std::vector<Registered>> Agent::register_sockets(std::span<const SocketOffer> offers,
                                                         RegisterMode mode, const Author& by,
                                                         std::int32_t owner_pid) {
+    std::set<std::string> named;
+    for (const SocketOffer& offer : offers)
+        if (!named.insert(offer.service).second)
+            return fail(Error(Failure::invalid, "sockets of '" + offer.service + "' twice")
+                            .hint("name all of a service's sockets in one place"));
     // A service that restarts comes back before the next tick.
     for (const SocketOffer& offer : offers) forget_closed(offer.service);
     Author owner = by;

@@ -200,6 +200,18 @@ TEST_F(AgentRecovery, AFullServiceThatRestartsMayRegisterAsManyAtOnce) {
     EXPECT_EQ(sockets_of("www"), 200U);
 }
 
+TEST_F(AgentRecovery, OneServiceIsOfferedSocketsOnce) {
+    start();
+    const Fd one = listen_tcp("127.0.0.1:8080"), other = listen_tcp("127.0.0.1:8081");
+    for (const RegisterMode mode : {RegisterMode::add, RegisterMode::replace}) {
+        const std::vector<SocketOffer> offers{offer("www", {&one}), offer("www", {&other})};
+        const auto refused = agent().register_sockets(offers, mode, somebody);
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().failure(), Failure::invalid);
+        EXPECT_EQ(sockets_of("www"), 0U);
+    }
+}
+
 TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     start();
     const Fd www = listen_tcp("127.0.0.1:8080");
