@@ -36,15 +36,27 @@ std::string place_of(const Binding& binding) {
     return " (" + to_string(Place{*binding.file, binding.line, 0}) + ")";
 }
 
+// The config's bindings that one with this match silences: the same match, or a range that overlaps
+// its own in part (core's overlay()).
+std::vector<const Binding*> silenced_by(const Match& match, const Bindings& config) {
+    std::vector<const Binding*> silenced;
+    for (const Binding& binding : config.on(match.protocol, match.prefix)) {
+        const Ports &mine = match.ports, &its = binding.match.ports;
+        if (mine == its || (mine.touches(its) && !mine.contains(its) && !its.contains(mine)))
+            silenced.push_back(&binding);
+    }
+    return silenced;
+}
+
 // A runtime binding that the config now says too is the config's; one that it contradicts stays,
 // and the config's waits behind it.
 std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& config,
                                    std::vector<Warning>& warnings) {
     std::vector<Binding> kept;
     for (const Binding& binding : runtime) {
-        const Binding* said = config.find(binding.match);
-        if (said != nullptr && said->target == binding.target) continue;
-        if (said != nullptr)
+        const Binding* same = config.find(binding.match);
+        if (same != nullptr && same->target == binding.target) continue;
+        for (const Binding* said : silenced_by(binding.match, config))
             warnings.push_back({"waits-behind-runtime",
                                 to_string(*said) + place_of(*said) +
                                     " waits behind a runtime binding to " +
@@ -315,9 +327,11 @@ Result<Plan> Agent::bind(const BindRequest& request, const Author& by) {
         if (config != nullptr && config->target == request.target &&
             made.runtime.find(match) == nullptr)
             continue;  // it is so already
-        if (config != nullptr && !request.override_config && made.runtime.find(match) == nullptr)
-            return fail(Error(Failure::refused,
-                              to_string(*config) + " is bound by the config" + place_of(*config))
+        const auto silenced = silenced_by(match, made.config);
+        if (!silenced.empty() && !request.override_config && made.runtime.find(match) == nullptr)
+            return fail(Error(Failure::refused, to_string(*silenced.front()) +
+                                                    " is bound by the config" +
+                                                    place_of(*silenced.front()))
                             .hint("to answer over it until unbound: --override"));
         std::erase_if(runtime, [&](const Binding& old) {
             return old.match == match && !(old.target == request.target);

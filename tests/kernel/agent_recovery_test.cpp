@@ -229,5 +229,33 @@ TEST_F(AgentRecovery, AGracePeriodThatWasNotWaitedForIsWaitedForLater) {
     EXPECT_TRUE(agent().plane().table().settled());
 }
 
+TEST_F(AgentRecovery, ABindingThatOverlapsTheConfigsInPartIsRefusedWithoutOverride) {
+    write_config(
+        "services: {www: {}, dns: {}}\n"
+        "bindings: [{service: www, protocol: tcp, prefix: 127.7.0.0/16, port: 8000-8999}]\n");
+    start();
+    const auto refused = bind("dns", "tcp 127.7.0.0/16 8500-9500");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().failure(), Failure::refused);
+    EXPECT_THAT(refused.error().message(), HasSubstr("8000-8999"));
+    EXPECT_TRUE(bind("dns", "tcp 127.7.0.0/16 8100-8200")) << "one inside the other is no conflict";
+    EXPECT_TRUE(bind("dns", "tcp 127.7.0.0/16 any"));
+    EXPECT_TRUE(bind("dns", "tcp 127.7.0.0/16 9000-9500"));
+    BindRequest over = to_service("dns", "tcp 127.7.0.0/16 7000-8050");
+    over.override_config = true;
+    EXPECT_TRUE(agent().bind(over, somebody));
+}
+
+TEST_F(AgentRecovery, AReloadWarnsOfWhatWaitsBehindAnOverlappingRange) {
+    start();
+    must(bind("dns", "tcp 127.9.0.0/16 8500-9500"));
+    write_config(
+        "services: {www: {}, dns: {}}\n"
+        "bindings: [{service: www, protocol: tcp, prefix: 127.9.0.0/16, port: 8000-8999}]\n");
+    std::vector<std::string> warnings;
+    for (const Warning& warning : must(reload()).warnings) warnings.push_back(warning.code);
+    EXPECT_THAT(warnings, Contains("waits-behind-runtime"));
+}
+
 }  // namespace
 }  // namespace sluice
