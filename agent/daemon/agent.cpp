@@ -92,6 +92,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
     auto plane = kernel::Dataplane::open(site);
     if (!plane) return pass_on(plane);
     agent->plane_ = std::move(*plane);
+    // They differ after a kill in the middle of detach or attach; a reboot must not decide it.
+    if (auto ok = agent->remember_attached(); !ok) spdlog::error("{}", ok.error().message());
     if (auto ok = agent->recover(); !ok) return pass_on(ok);
     agent->tick();
     auto reloaded = agent->reload(Author{0, -1, 0, "sluiced"}, "start");
@@ -399,10 +401,17 @@ Result<bool> Agent::detach(const Author& by) {
     return true;
 }
 
+// For the time after a reboot: what is so now.
+Result<> Agent::remember_attached() {
+    const bool detached = !plane_->dispatcher().attached();
+    if (store_.detached() == detached) return {};
+    return store_.set_detached(detached);
+}
+
 Result<bool> Agent::attach(const Author& by) {
-    if (plane_->dispatcher().attached()) return false;
+    if (plane_->dispatcher().attached() && !store_.detached()) return false;
     if (auto ok = plane_->dispatcher().attach(); !ok) return pass_on(ok);
-    if (auto ok = store_.set_detached(false); !ok) return pass_on(ok);
+    if (auto ok = remember_attached(); !ok) return pass_on(ok);
     spdlog::info("attached (by {})", to_string(by));
     return true;
 }

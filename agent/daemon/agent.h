@@ -131,6 +131,7 @@ class Agent {
     Result<> restore(Generation last);
     Result<> make_current(Generation generation);
     void remember();
+    Result<> remember_attached();
     Generation next(const Author& by, std::string cause, Owner owner) const;
     Result<Plan> commit(Generation next, std::vector<Warning> warnings);
     Result<Generation> with_config(Config config, const Author& by, const std::string& cause,

@@ -98,15 +98,15 @@ std::uint64_t StateStore::highest() const {
     return std::max(newest().value_or(0), current().value_or(0));
 }
 
-bool StateStore::detached() const { return fs::exists(directory_ + "/detached"); }
+bool StateStore::detached() const {
+    std::error_code ignored;
+    return fs::exists(directory_ + "/detached", ignored);
+}
 
 Result<> StateStore::set_detached(bool detached) {
     const std::string path = directory_ + "/detached";
     if (detached) return write_file_durably(path, "", 0600);
-    std::error_code error;
-    fs::remove(path, error);
-    if (error) return fail_errno(error.value(), "remove " + path);
-    return {};
+    return remove_file_durably(path);
 }
 
 }  // namespace sluice

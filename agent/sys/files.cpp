@@ -92,6 +92,12 @@ Result<> write_file_durably(const std::string& path, std::string_view content, m
     return sync_directory(fs::path(path).parent_path().string());
 }
 
+Result<> remove_file_durably(const std::string& path) {
+    if (::unlink(path.c_str()) == 0) return sync_directory(fs::path(path).parent_path().string());
+    if (errno == ENOENT) return {};
+    return fail_errno(errno, "remove " + path);
+}
+
 Result<> make_directory(const std::string& path, mode_t mode) {
     // "x/" has "x" above it, which would be made with the mode of directories above.
     if (path.size() > 1 && path.ends_with('/'))

@@ -19,6 +19,9 @@ Result<std::string> read_file(const std::string& path, std::size_t most);
 // fsync of the directory. Durable when it returns.
 Result<> write_file_durably(const std::string& path, std::string_view content, mode_t mode);
 
+// Gone for good when it returns. A file that is not there is no failure.
+Result<> remove_file_durably(const std::string& path);
+
 // Makes the directory, and those above it, where they are missing; one that exists is left as it
 // is.
 Result<> make_directory(const std::string& path, mode_t mode);

@@ -257,5 +257,22 @@ TEST_F(AgentRecovery, AReloadWarnsOfWhatWaitsBehindAnOverlappingRange) {
     EXPECT_THAT(warnings, Contains("waits-behind-runtime"));
 }
 
+TEST_F(AgentRecovery, WhetherItIsAttachedIsWhatThePinsSay) {
+    start();
+    stop();
+    std::ofstream(options().state_dir + "/detached") << "";  // killed before the link was removed
+    start();
+    EXPECT_TRUE(agent().plane().dispatcher().attached());
+    reboot();
+    EXPECT_TRUE(agent().plane().dispatcher().attached());
+    must(agent().detach(somebody));
+    stop();
+    fs::remove(options().state_dir + "/detached");
+    start();
+    EXPECT_FALSE(agent().plane().dispatcher().attached());
+    reboot();
+    EXPECT_FALSE(agent().plane().dispatcher().attached());
+}
+
 }  // namespace
 }  // namespace sluice
