@@ -103,7 +103,7 @@ Result<int> run(const Options& options) {
     auto terminate = loop->signal(SIGTERM, stop);
     auto interrupt = loop->signal(SIGINT, stop);
     auto hangup = loop->signal(SIGHUP, [&] {
-        notify("RELOADING=1");
+        notify_reloading();
         (void)(*agent)->reload(Author{0, -1, 0, "SIGHUP"}, "reload");  // logged there
         notify("READY=1");
     });

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/systemd.h"
 
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <fcntl.h>
 #include <memory>
 
@@ -22,6 +24,13 @@ Result<std::vector<NamedFd>> passed_descriptors() {
     }
     std::free(names);  // NOLINT: sd_listen_fds_with_names(3) allocates
     return passed;
+}
+
+void notify_reloading() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    notify("RELOADING=1\nMONOTONIC_USEC=" +
+           std::to_string(std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000));
 }
 
 void notify(const std::string& state) { sd_notify(0, state.c_str()); }

@@ -19,7 +19,9 @@ struct NamedFd {
 // none.
 Result<std::vector<NamedFd>> passed_descriptors();
 
-// "READY=1", "RELOADING=1", "STATUS=…"; nothing happens where nobody listens.
+// "READY=1", "STATUS=…"; nothing happens where nobody listens.
 void notify(const std::string& state);
+// "RELOADING=1", and since when: Type=notify-reload takes it for an answer only with that.
+void notify_reloading();
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include "sys/systemd.h"
 
 #include <cstdlib>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -137,6 +138,17 @@ TEST_F(NotifyTest, EveryStateIsHeardAsItWasSaid) {
     EXPECT_EQ(heard(systemd), "RELOADING=1");
     EXPECT_EQ(heard(systemd), "STOPPING=1");
     EXPECT_EQ(heard(systemd), "") << "and nothing else";
+}
+
+TEST_F(NotifyTest, AReloadSaysWhenItBeganAsTypeNotifyReloadWantsIt) {
+    const Fd systemd = listen();
+    timespec before{};
+    ::clock_gettime(CLOCK_MONOTONIC, &before);
+    notify_reloading();
+    const std::string said = heard(systemd), start = "RELOADING=1\nMONOTONIC_USEC=";
+    ASSERT_TRUE(said.starts_with(start)) << said;
+    EXPECT_GE(std::stoll(said.substr(start.size())),
+              before.tv_sec * 1'000'000LL + before.tv_nsec / 1000);
 }
 
 TEST_F(NotifyTest, WhereNobodyListensNothingHappens) {
