@@ -23,6 +23,22 @@ std::string directory_of(std::string_view path) {
     return slash == std::string_view::npos ? "" : std::string(path.substr(0, slash + 1));
 }
 
+// "conf.d/../lists/a.txt" is "lists/a.txt" to people.
+std::string tidy(std::string path) {
+    for (std::size_t up = 0; (up = path.find("/../", up)) != std::string::npos;) {
+        const std::size_t slash = up == 0 ? std::string::npos : path.rfind('/', up - 1);
+        const std::size_t start = slash == std::string::npos ? 0 : slash + 1;
+        const std::string above = path.substr(start, up - start);
+        if (above.empty() || above == "..") {
+            up += 3;
+            continue;
+        }
+        path.erase(start, up + 4 - start);
+        up = 0;
+    }
+    return path;
+}
+
 bool is_pattern(std::string_view path) {
     return path.find_first_of("*?[") != std::string_view::npos;
 }
@@ -106,10 +122,9 @@ class Parser {
             ConfigFile nothing;
             nothing.name = std::make_shared<const std::string>(known_as);
             if (from != nullptr)
-                reader_.error(*from, *node,
-                              "cannot read " + quoted(known_as) + ": " + error.message());
+                reader_.error(*from, *node, "cannot read " + quoted(known_as) + ": " + error.why());
             else
-                reader_.error_at(nothing, 0, 0, 1, "cannot read it: " + error.message());
+                reader_.error_of_file(nothing, "cannot read it: " + error.why());
         };
         const ConfigFile* file = load_text(path, known_as, missing);
         if (file == nullptr) return nullptr;
@@ -531,8 +546,9 @@ class Parser {
         std::string relative(*path);
         if (!relative.starts_with('/') && *from.name != main_name_)
             relative = directory_of(*from.name) + relative;
-        const ConfigFile* file = load_text(relative, relative, [&](const Error& error) {
-            reader_.error(from, node, "cannot read " + quoted(relative) + ": " + error.message());
+        const std::string known_as = tidy(relative);
+        const ConfigFile* file = load_text(relative, known_as, [&](const Error& error) {
+            reader_.error(from, node, "cannot read " + quoted(known_as) + ": " + error.why());
         });
         if (file == nullptr) return false;
         return read_lines(from, node, *file, prefixes);

@@ -58,17 +58,24 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     return parts;
 }
 
+void ConfigReader::add(Problem problem) {
+    if (out_.errors.size() >= most_errors)
+        ++out_.more_errors;
+    else
+        out_.errors.push_back(std::move(problem));
+}
+
+void ConfigReader::error_of_file(const ConfigFile& file, std::string message) {
+    add({{*file.name, 0, 0}, std::move(message), "", "", 1});
+}
+
 void ConfigReader::error_at(const ConfigFile& file, std::uint32_t line, std::uint32_t column,
                             std::uint32_t width, std::string message, std::string hint) {
-    if (out_.errors.size() >= most_errors) {
-        ++out_.more_errors;
-        return;
-    }
-    out_.errors.push_back({{*file.name, static_cast<int>(line) + 1, static_cast<int>(column) + 1},
-                           std::move(message),
-                           std::move(hint),
-                           line_of(file.text, line),
-                           static_cast<int>(width)});
+    add({{*file.name, static_cast<int>(line) + 1, static_cast<int>(column) + 1},
+         std::move(message),
+         std::move(hint),
+         line_of(file.text, line),
+         static_cast<int>(width)});
 }
 
 void ConfigReader::error(const ConfigFile& file, const YamlNode& node, std::string message,

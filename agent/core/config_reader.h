@@ -30,7 +30,9 @@ class ConfigReader {
     void error(const ConfigFile& file, const YamlNode& node, const Error& error);
     void warning(const ConfigFile& file, const YamlNode& node, std::string message,
                  std::string hint = "");
-    // For what is wrong with a line of a text file, or with a file as a whole (line 0).
+    // What is wrong with a file, and with no line of it.
+    void error_of_file(const ConfigFile& file, std::string message);
+    // What is wrong with a line of a text file, from 0.
     void error_at(const ConfigFile& file, std::uint32_t line, std::uint32_t column,
                   std::uint32_t width, std::string message, std::string hint = "");
     bool failed() const { return !out_.errors.empty(); }
@@ -65,6 +67,8 @@ class ConfigReader {
                                    std::string_view what);
 
   private:
+    void add(Problem problem);
+
     CheckedConfig& out_;
 };
 

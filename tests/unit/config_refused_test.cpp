@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the config's parser refuses: where, why, and what it says is allowed.
+#include "core/text.h"
 #include "memory_files.h"
 #include "words.h"
 
@@ -578,10 +579,14 @@ TEST(Problem, ManyAreOneErrorWithAllPlaces) {
     std::string text = "version: 1\nzz0: 1\nservce: 1\n";
     const Error error = to_error(check(text));
     EXPECT_EQ(error.failure(), Failure::invalid);
-    EXPECT_THAT(error.why(), AllOf(HasSubstr("sluice.yaml:2:1: unknown key 'zz0'"),
-                                   HasSubstr("sluice.yaml:3:1: unknown key 'servce'"),
-                                   HasSubstr("hint: did you mean 'services'?")));
-    EXPECT_THAT(error.hint(), HasSubstr("known are"));
+    EXPECT_THAT(error.why(),
+                AllOf(HasSubstr("sluice.yaml:2:1: unknown key 'zz0'"),
+                      HasSubstr("sluice.yaml:3:1: unknown key 'servce'"),
+                      HasSubstr("hint: did you mean 'services'?"), HasSubstr("hint: known are")));
+    EXPECT_EQ(error.hint(), "") << "each stands below its own problem";
+    const Error alone = to_error(check("version: 1\nservce: 1\n"));
+    EXPECT_THAT(alone.why(), Not(HasSubstr("hint")));
+    EXPECT_EQ(alone.hint(), "did you mean 'services'?");
     ASSERT_THAT(error.where(), SizeIs(2));
     EXPECT_EQ(to_string(error.where()[1]), "sluice.yaml:3:1");
     for (int i = 1; i < 25; ++i) text += "zz" + std::to_string(i) + ": 1\n";
@@ -589,12 +594,31 @@ TEST(Problem, ManyAreOneErrorWithAllPlaces) {
     EXPECT_EQ(to_error(CheckedConfig()).failure(), Failure::invalid);
 }
 
-TEST(Problem, OfAMissingMainFileNamesIt) {
+TEST(Problem, OfAMissingMainFileNamesItOnceAndNoLineOfIt) {
     MemoryFiles files({});
     const CheckedConfig checked = check_config(files, "/etc/sluice/sluice.yaml");
     ASSERT_THAT(checked.errors, SizeIs(1));
-    EXPECT_THAT(errors_of(checked), AllOf(HasSubstr("/etc/sluice/sluice.yaml"),
-                                          HasSubstr("No such file or directory")));
+    EXPECT_EQ(errors_of(checked),
+              "/etc/sluice/sluice.yaml: cannot read it: No such file or directory\n");
+}
+
+TEST(Problem, MarksTheColumnOfALineThatIsNotAscii) {
+    const Problem problem{{"a.yaml", 1, 7}, "why", "", "\tä: {é: 1}", 2};
+    EXPECT_THAT(
+        problem_lines(problem),
+        ::testing::ElementsAre("a.yaml:1:7: why", "  1 | \\x09ä: {é: 1}", "    |         ^"))
+        << "columns are counted in bytes";
+}
+
+TEST(Problem, ShowsOfALongLineWhatIsAboutTheColumn) {
+    std::string line(300, 'a');
+    line.replace(150, 5, "prefx");
+    const auto lines = problem_lines({{"a.yaml", 7, 151}, "why", "", line, 5});
+    ASSERT_THAT(lines, SizeIs(3));
+    for (const std::string& one : lines) EXPECT_LE(columns(one), 80u);
+    EXPECT_EQ(columns(lines[1].substr(0, lines[1].find("prefx"))), lines[2].find('^'));
+    EXPECT_THAT(lines[2], ::testing::EndsWith(" ^^^^^"));
+    EXPECT_THAT(lines[1], ::testing::EndsWith("…"));
 }
 
 }  // namespace

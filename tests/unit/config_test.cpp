@@ -259,6 +259,16 @@ TEST(PrefixFile, IsRelativeToTheFileThatNamesIt) {
         << "or absolute";
 }
 
+TEST(PrefixFile, IsNamedWithoutDetours) {
+    const Config config = accepted(
+        "version: 1\ninclude: [conf.d/a.yaml]\n",
+        {{"conf.d/a.yaml",
+          "bindings: [{pass: true, protocol: tcp, port: 1, prefixes_from: ../lists/x.txt}]\n"},
+         {"conf.d/../lists/x.txt", "192.0.2.1\n"}});
+    ASSERT_THAT(config.bindings, SizeIs(1));
+    EXPECT_EQ(*config.bindings.begin()->file, "lists/x.txt");
+}
+
 TEST(PrefixFile, Of200000LinesLoads) {
     std::string list;
     for (unsigned i = 0; i < 200'000; ++i)
