@@ -14,6 +14,8 @@
 namespace sluice {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::size_t routes_checked = 64;  // of one change: each is two questions to the kernel
 
 std::string count_words(const Plan& plan) {
@@ -286,11 +288,13 @@ Result<Plan> Agent::reload(const Author& by, const std::string& cause) {
         return fail(error);
     };
     if (!checked.valid()) return refuse(to_error(checked));
-    const auto directory = std::filesystem::path(options_.config).parent_path();
+    const auto directory = fs::path(options_.config).parent_path();
     for (const std::string& file : checked.config->files) {
         std::error_code ignored;  // a file that went away meanwhile counts as changed
-        const auto path = directory / file;
-        config_times_[path.string()] = std::filesystem::last_write_time(path, ignored);
+        // The main file is named as the user did, the others from its directory.
+        const auto path =
+            &file == &checked.config->files.front() ? fs::path(options_.config) : directory / file;
+        config_times_[path.string()] = fs::last_write_time(path, ignored);
     }
     std::vector<Warning> warnings;
     for (const Problem& warning : checked.warnings)
@@ -309,8 +313,7 @@ ConfigStatus Agent::config_status() const {
     if (status.state == ConfigState::invalid) return status;
     for (const auto& [file, time] : config_times_) {
         std::error_code error;
-        if (std::filesystem::last_write_time(file, error) != time || error)
-            status.state = ConfigState::changed;
+        if (fs::last_write_time(file, error) != time || error) status.state = ConfigState::changed;
     }
     return status;
 }

@@ -274,5 +274,21 @@ TEST_F(AgentRecovery, WhetherItIsAttachedIsWhatThePinsSay) {
     EXPECT_FALSE(agent().plane().dispatcher().attached());
 }
 
+TEST_F(AgentRecovery, AConfigNamedFromTheWorkingDirectoryIsNotChangedByThat) {
+    const fs::path here = fs::current_path();
+    fs::current_path(fs::path(scratch()).parent_path());
+    Options relative = options();
+    relative.config = fs::path(scratch()).filename().string() + "/sluice.yaml";
+    {
+        const auto agent = must(Agent::start(relative));
+        EXPECT_EQ(agent->config_status().state, ConfigState::applied);
+        write_config("services: {www: {}, dns: {}, more: {}}\n");
+        fs::last_write_time(options().config,
+                            fs::file_time_type::clock::now() + std::chrono::hours(1));
+        EXPECT_EQ(agent->config_status().state, ConfigState::changed);
+    }
+    fs::current_path(here);
+}
+
 }  // namespace
 }  // namespace sluice
