@@ -92,28 +92,32 @@ Result<int> run(const Options& options) {
     if (!passed) return pass_on(passed);
     auto loop = EventLoop::create();
     if (!loop) return pass_on(loop);
-    if (auto ok = make_directory(options.run_dir, 0755); !ok) return pass_on(ok);
-    auto agent = Agent::start(options);
-    if (!agent) return pass_on(agent);
-    register_passed(**agent, passed->services);
-    passed->services.clear();  // the agent keeps no duplicate of a service's socket
-
-    // Signals are blocked before the first thread starts, so that every one waits for the loop.
+    std::unique_ptr<Agent> agent;
+    // Blocked before the first thread starts, so that every one waits for the loop; and before the
+    // agent does, which may take seconds: what is sent meanwhile waits too.
     const auto stop = [&] { loop->exit(EXIT_SUCCESS); };
     auto terminate = loop->signal(SIGTERM, stop);
     auto interrupt = loop->signal(SIGINT, stop);
     auto hangup = loop->signal(SIGHUP, [&] {
         notify_reloading();
-        (void)(*agent)->reload(Author{0, -1, 0, "SIGHUP"}, "reload");  // logged there
+        (void)agent->reload(Author{0, -1, 0, "SIGHUP"}, "reload");  // logged there
         notify("READY=1");
     });
-    auto tick = loop->every(tick_period, [&] { (*agent)->tick(); });
-    for (auto* source : {&terminate, &interrupt, &hangup, &tick})
+    for (auto* source : {&terminate, &interrupt, &hangup})
         if (!*source) return pass_on(*source);
-    auto waiter = GraceWaiter::start(*loop, **agent);
+
+    if (auto ok = make_directory(options.run_dir, 0755); !ok) return pass_on(ok);
+    auto started = Agent::start(options);
+    if (!started) return pass_on(started);
+    agent = std::move(*started);
+    register_passed(*agent, passed->services);
+    passed->services.clear();  // the agent keeps no duplicate of a service's socket
+    auto tick = loop->every(tick_period, [&] { agent->tick(); });
+    if (!tick) return pass_on(tick);
+    auto waiter = GraceWaiter::start(*loop, *agent);
     if (!waiter) return pass_on(waiter);
 
-    Methods methods(**agent);
+    Methods methods(*agent);
     auto control =
         own_socket(std::move(passed->control), options.run_dir + "/control", UnixKind::stream);
     if (!control) return pass_on(control);
@@ -126,7 +130,7 @@ Result<int> run(const Options& options) {
     if (!register_server) return pass_on(register_server);
 
     if (auto ok = loop->watchdog(); !ok) spdlog::warn("{}", ok.error().message());
-    notify("READY=1\nSTATUS=generation " + std::to_string((*agent)->running().generation.number));
+    notify("READY=1\nSTATUS=generation " + std::to_string(agent->running().generation.number));
     auto code = loop->run();
     notify("STOPPING=1");
     return code;

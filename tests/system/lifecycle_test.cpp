@@ -69,6 +69,17 @@ TEST_F(Lifecycle, SighupOnABadConfigChangesNothingAndTheAgentIsReadyAgain) {
     EXPECT_EQ(ask("status").at("config").at("state"), "invalid");
 }
 
+TEST_F(Lifecycle, ASighupDuringTheStartIsAReloadLaterAndNotTheEnd) {
+    write_config(one_service);
+    Process starting(sluiced());
+    ASSERT_TRUE(eventually([&] { return std::filesystem::exists(run_dir()); }));
+    starting.signal(SIGHUP);
+    EXPECT_TRUE(eventually([&] { return ctl("status").exit == 0; })) << starting.err();
+    EXPECT_TRUE(starting.running());
+    starting.signal(SIGTERM);
+    EXPECT_EQ(starting.wait(), 0);
+}
+
 TEST_F(Lifecycle, AConfigThatChangedOnDiskIsChangedUntilAReload) {
     serve_www();
     EXPECT_EQ(ask("status").at("config").at("state"), "applied");
