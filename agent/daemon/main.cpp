@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <sys/prctl.h>
 
 #include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -140,6 +139,8 @@ Result<int> run(const Options& options) {
 }  // namespace sluice
 
 int main(int argc, char** argv) {
+    // Whoever reads our log may end before we do.
+    std::signal(SIGPIPE, SIG_IGN);
     sluice::Options options;
     CLI::App app{"The agent of Sluice: keeps the socket dispatcher equal to a declarative config.",
                  "sluiced"};

@@ -80,6 +80,13 @@ TEST_F(Lifecycle, ASighupDuringTheStartIsAReloadLaterAndNotTheEnd) {
     EXPECT_EQ(starting.wait(), 0);
 }
 
+TEST_F(Lifecycle, AnAgentWhoseLogNobodyReadsAnyMoreGoesOn) {
+    serve_www();
+    agent().signal(SIGPIPE);
+    EXPECT_EQ(ask("status").at("state"), "ok");
+    EXPECT_TRUE(agent().running());
+}
+
 TEST_F(Lifecycle, AConfigThatChangedOnDiskIsChangedUntilAReload) {
     serve_www();
     EXPECT_EQ(ask("status").at("config").at("state"), "applied");
