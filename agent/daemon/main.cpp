@@ -79,6 +79,10 @@ void register_passed(Agent& agent, const std::vector<NamedFd>& services) {
     }
 }
 
+std::string status_line(const Agent& agent) {
+    return "STATUS=generation " + std::to_string(agent.running().generation.number);
+}
+
 Result<Fd> own_socket(Fd passed, const std::string& path, UnixKind kind) {
     if (passed) return passed;
     return listen_unix(path, kind);
@@ -111,7 +115,11 @@ Result<int> run(const Options& options) {
     agent = std::move(*started);
     register_passed(*agent, passed->services);
     passed->services.clear();  // the agent keeps no duplicate of a service's socket
-    auto tick = loop->every(tick_period, [&] { agent->tick(); });
+    std::string told;
+    auto tick = loop->every(tick_period, [&] {
+        agent->tick();
+        if (told != status_line(*agent)) notify(told = status_line(*agent));
+    });
     if (!tick) return pass_on(tick);
     auto waiter = GraceWaiter::start(*loop, *agent);
     if (!waiter) return pass_on(waiter);
@@ -129,7 +137,8 @@ Result<int> run(const Options& options) {
     if (!register_server) return pass_on(register_server);
 
     if (auto ok = loop->watchdog(); !ok) spdlog::warn("{}", ok.error().message());
-    notify("READY=1\nSTATUS=generation " + std::to_string(agent->running().generation.number));
+    told = status_line(*agent);
+    notify("READY=1\n" + told);
     auto code = loop->run();
     notify("STOPPING=1");
     return code;

@@ -59,6 +59,12 @@ TEST_F(Lifecycle, SighupReloadsAndSaysSoToTheServiceManager) {
     EXPECT_EQ(dial("127.7.0.1:80"), "refused");
 }
 
+TEST_F(Lifecycle, TheServiceManagerHearsOfEveryNewGeneration) {
+    serve_www();
+    ASSERT_EQ(ctl("bind www tcp 127.8.0.0/16 80").exit, 0);
+    EXPECT_EQ(notified("STATUS=generation 2"), "STATUS=generation 2");
+}
+
 TEST_F(Lifecycle, SighupOnABadConfigChangesNothingAndTheAgentIsReadyAgain) {
     serve_www();
     write_config("version: 1\nbindngs: []\n");
