@@ -74,9 +74,15 @@ void remove_pins(const std::string& directory) {
 
 Result<> check_bpffs(const std::string& directory) {
     struct statfs info{};
-    const std::string parent = fs::path(directory).parent_path().string();
-    const std::string& there = fs::exists(directory) ? directory : parent;
-    if (::statfs(there.c_str(), &info) != 0) return fail_errno(errno, "look at " + there);
+    std::string there = directory;
+    int result = ::statfs(there.c_str(), &info);
+    if (result != 0 && errno == ENOENT) {
+        fs::path path(directory);
+        if (!path.has_filename()) path = path.parent_path();  // "x/" is in what "x" is in
+        there = path.parent_path().string();
+        result = ::statfs(there.c_str(), &info);
+    }
+    if (result != 0) return fail_errno(errno, "look at " + there);
     if (info.f_type != BPF_FS_MAGIC)
         return fail(Error(Failure::failed, there + " is not in a mounted bpffs")
                         .hint("mount -t bpf bpf /sys/fs/bpf"));

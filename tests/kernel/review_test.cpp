@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a kill between two steps leaves behind, and what the next agent makes of it.
 #include <filesystem>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 
+#include "child.h"
 #include "kernel/dataplane.h"
 #include "kernel/snapshot.h"
 #include "support/dataplane.h"
@@ -125,6 +127,23 @@ TEST_F(LeftBehind, WhatStillNamesAServiceThatIsGoneFallsToNobody) {
     plane.settle();
     plane.services_table->remove(plane.services_table->id("gone"));
     EXPECT_EQ(dial("127.7.7.7:80"), "refused");
+}
+
+TEST_F(LeftBehind, ADirectoryNamedWithASlashIsTheSame) {
+    Site slash = site();
+    slash.directory += "/";
+    must(Dispatcher::open(slash));
+    EXPECT_TRUE(must(Dispatcher::open(site())).adopted());
+    EXPECT_TRUE(must(Dispatcher::open(slash)).adopted());
+}
+
+TEST_F(LeftBehind, APlaceThatMayNotBeLookedAtIsSaid) {
+    const Child child([&] {
+        if (::setuid(65534) != 0) return std::string("cannot become another user");
+        const auto refused = Dispatcher::open(site());
+        return refused ? "opened" : refused.error().message();
+    });
+    EXPECT_THAT(child.said(), HasSubstr(bpffs() + ": Permission denied"));
 }
 
 }  // namespace
