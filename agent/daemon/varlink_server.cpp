@@ -208,11 +208,11 @@ class VarlinkServer::Connection {
         while (sent_ < output_.size()) {
             auto count = send(fd_.get(), std::string_view(output_).substr(sent_), {});
             if (!count) return false;
-            if (*count == 0) return true;
+            if (*count == 0) break;
             sent_ += *count;
             active_ = Clock::now();
         }
-        output_.clear();
+        output_.erase(0, sent_);  // a long answer may never be sent up to its end before more comes
         sent_ = 0;
         return true;
     }

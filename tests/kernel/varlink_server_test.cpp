@@ -6,6 +6,7 @@
 #include <array>
 #include <fcntl.h>
 #include <latch>
+#include <malloc.h>
 #include <mutex>
 #include <set>
 #include <sys/resource.h>
@@ -47,6 +48,7 @@ class Answerer : public CallHandler {
 
     std::atomic<bool> trusting = true;
     std::atomic<int> calls = 0, produced = 0;
+    std::atomic<std::size_t> most_memory = 0;  // in large pieces, while parts were asked for
     std::atomic<int> parts = 10;
     std::atomic<std::size_t> part_size = 10;
     std::latch arrived{1}, released{1};
@@ -56,6 +58,7 @@ class Answerer : public CallHandler {
         return {Json::object(), [this, at = 0]() mutable -> std::optional<Json> {
                     if (at == parts) return std::nullopt;
                     ++produced;
+                    most_memory = std::max(most_memory.load(), ::mallinfo2().hblkhd);
                     return Json{{"part", at++}, {"text", std::string(part_size, 'x')}};
                 }};
     }
@@ -420,6 +423,16 @@ TEST_F(VarlinkServerTest, AClientThatReadsSlowlyGetsAllOfIt) {
         }
         ASSERT_EQ(heard(slow).at("part"), part);
     }
+}
+
+TEST_F(VarlinkServerTest, ALongAnswerIsNeverWholeInMemory) {
+    answerer.parts = 1000;
+    answerer.part_size = 200'000;
+    start();
+    Client steady = client();
+    ASSERT_TRUE(steady.say(bindings_call));
+    for (int part = 0; part < answerer.parts; ++part) ASSERT_TRUE(steady.hear()) << part;
+    EXPECT_LT(answerer.most_memory, std::size_t{64} << 20U);
 }
 
 TEST_F(VarlinkServerTest, AClientThatStopsTalkingStillHearsItsAnswer) {
