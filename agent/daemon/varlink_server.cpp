@@ -88,7 +88,7 @@ class VarlinkServer::Connection {
         return {};
     }
 
-    bool idle() const { return !stream_ && output_.empty() && !splitter_.unfinished(); }
+    bool idle() const { return !call_ && !stream_ && output_.empty() && !splitter_.unfinished(); }
     Clock::time_point active() const { return active_; }
     // Too slow to finish what it says, or to read what it asked for.
     bool overdue(Clock::time_point now) const {
@@ -100,7 +100,8 @@ class VarlinkServer::Connection {
     void on_events(std::uint32_t events) {
         bool alive = true;
         if ((events & EPOLLOUT) != 0) alive = flush();
-        if (alive && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) alive = read();
+        // Who has left is read to the end only when all calls are done that came before.
+        if (alive && !call_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) alive = read();
         if (alive) alive = work();
         if (!alive) server_.remove(this);  // destroys this
     }
@@ -120,18 +121,19 @@ class VarlinkServer::Connection {
         return false;
     }
 
-    // Answers what has come, as far as the client reads. False when the connection is over.
+    // Answers one call, as far as the client reads; the next waits until others had their turn.
+    // False when the connection is over.
     bool work() {
-        for (;;) {
-            if (stream_ && !produce()) return false;
-            if (!flush()) return false;
-            if (stream_ || !output_.empty()) break;
-            auto message = splitter_.next();
-            if (!message) break;
-            if (!handle(*message)) return false;
+        if (!call_) call_ = splitter_.next();
+        if (call_ && !stream_ && output_.empty()) {
+            if (!handle(*call_)) return false;
+            active_ = Clock::now();
+            call_ = splitter_.next();
         }
+        if (stream_) produce();
+        if (!flush()) return false;
         // Nothing more is read from a client that does not read.
-        const bool busy = stream_ || !output_.empty();
+        const bool busy = call_ || stream_ || !output_.empty();
         source_.watch(busy ? std::uint32_t{EPOLLOUT} : std::uint32_t{EPOLLIN});
         if (!busy && !splitter_.unfinished()) descriptors_.clear();
         return true;
@@ -190,14 +192,13 @@ class VarlinkServer::Connection {
     }
 
     // More of a long answer, while the client keeps up.
-    bool produce() {
+    void produce() {
         while (stream_ && output_.size() - sent_ < server_.limits_.output) {
             auto following = held_ ? stream_() : std::nullopt;
             reply({held_ ? std::move(*held_) : Json::object(), following.has_value(), ""});
             held_ = std::move(following);
             if (!held_) stream_ = nullptr;
         }
-        return true;
     }
 
     void reply(const VarlinkReply& reply) {
@@ -221,7 +222,8 @@ class VarlinkServer::Connection {
     Fd fd_;
     Peer peer_;
     MessageSplitter splitter_;
-    std::vector<Fd> descriptors_;  // came, and no call has used them yet
+    std::optional<std::string> call_;  // the next one
+    std::vector<Fd> descriptors_;      // came, and no call has used them yet
     std::string output_;
     std::size_t sent_ = 0;
     std::function<std::optional<Json>()> stream_;

@@ -31,6 +31,7 @@ class Answerer : public CallHandler {
         ++calls;
         const std::string_view method = call.method_name();
         if (method == "Bindings") return in_parts();
+        if (method == "Sockets") before_sockets = calls.load();
         if (method == "Detach")
             return fail(Error(Failure::refused, "not today").hint("ask tomorrow"));
         if (method == "Reload") {
@@ -47,7 +48,7 @@ class Answerer : public CallHandler {
     }
 
     std::atomic<bool> trusting = true;
-    std::atomic<int> calls = 0, produced = 0;
+    std::atomic<int> calls = 0, produced = 0, before_sockets = 0;
     std::atomic<std::size_t> most_memory = 0;  // in large pieces, while parts were asked for
     std::atomic<int> parts = 10;
     std::atomic<std::size_t> part_size = 10;
@@ -433,6 +434,31 @@ TEST_F(VarlinkServerTest, ALongAnswerIsNeverWholeInMemory) {
     ASSERT_TRUE(steady.say(bindings_call));
     for (int part = 0; part < answerer.parts; ++part) ASSERT_TRUE(steady.hear()) << part;
     EXPECT_LT(answerer.most_memory, std::size_t{64} << 20U);
+}
+
+TEST_F(VarlinkServerTest, ManyCallsInOneWriteKeepNobodyWaiting) {
+    start();
+    Client greedy = client();
+    std::string many = reload;  // stays in it until all the others are there
+    for (int i = 0; i < 500; ++i) many += status;
+    ASSERT_TRUE(greedy.say(many));
+    answerer.arrived.wait();
+    Client modest = client();
+    ASSERT_TRUE(modest.say(call("internal.sluice.Agent.Sockets")));
+    answerer.released.count_down();
+    EXPECT_TRUE(modest.hear());
+    EXPECT_LT(answerer.before_sockets, 100) << "of the calls that were there first";
+    for (int i = 0; i < 501; ++i) ASSERT_TRUE(greedy.hear()) << i;
+}
+
+TEST_F(VarlinkServerTest, CallsOfAClientThatHasLeftAreDoneAllTheSame) {
+    start();
+    const std::string oneway = call("internal.sluice.Agent.Attach", "{}", R"(,"oneway":true)");
+    {
+        const Client hasty = client();
+        ASSERT_TRUE(hasty.say(oneway + oneway + oneway));
+    }
+    EXPECT_TRUE(eventually([&] { return answerer.calls == 3; })) << answerer.calls;
 }
 
 TEST_F(VarlinkServerTest, AClientThatStopsTalkingStillHearsItsAnswer) {
