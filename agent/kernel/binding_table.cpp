@@ -226,7 +226,15 @@ Result<> BindingTable::compile_prefix(Cells& cells, std::span<const Binding> bef
     const auto ids = [this](const std::string& name) { return services_->id(name); };
     const Match& match = after.empty() ? before.front().match : after.front().match;
     PolicyId old_policy = 0, new_policy = 0;
-    if (!before.empty()) old_policy = store_.find(compile_policy(before, ids));
+    if (!before.empty()) {
+        old_policy = store_.find(compile_policy(before, ids));
+        // Written back as what answers, it would be an empty column.
+        if (old_policy == 0)
+            return fail(
+                Error(Failure::failed, "the kernel's table is not what it was read as, at " +
+                                           to_string(before.front()))
+                    .hint("restart sluiced: it reads the table again"));
+    }
     if (!after.empty()) {
         auto acquired = store_.acquire(compile_policy(after, ids));
         if (!acquired) return pass_on(acquired, "bind " + to_string(after.front()));

@@ -129,6 +129,21 @@ TEST_F(LeftBehind, WhatStillNamesAServiceThatIsGoneFallsToNobody) {
     EXPECT_EQ(dial("127.7.7.7:80"), "refused");
 }
 
+TEST_F(LeftBehind, AChangeFromWhatTheKernelDoesNotSayIsNotMade) {
+    TestPlane plane(bpffs(), site());
+    plane.apply({"tcp 127.7.0.0/16 80 www"});
+    const Fd www = listen_tcp("127.0.0.1:0");
+    plane.add("www", {&www});
+    plane.settle();
+    const Bindings wrong = bindings({"tcp 127.7.0.0/16 81-82 www"}), nothing;
+    const auto refused = plane.table->apply({2, 0, &wrong, &nothing, &plane.services});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message(), HasSubstr("127.7.0.0/16"));
+    EXPECT_TRUE(reaches("127.7.7.7:80", www));
+    plane.apply({"tcp 127.7.0.0/16 81 www"});
+    EXPECT_TRUE(reaches("127.7.7.7:81", www));
+}
+
 TEST_F(LeftBehind, ADirectoryNamedWithASlashIsTheSame) {
     Site slash = site();
     slash.directory += "/";
