@@ -95,16 +95,18 @@ Result<std::size_t> write_half(const Map<Key, sluice_prefix>& trie, const Cells&
     return writer.operations();
 }
 
-// Both halves get the same policy; an entry without one in either goes.
+// Both halves get the same policy; an entry without one in either goes, and goes first: on 5.10 a
+// full trie refuses even to overwrite.
 template <class Key, class Cells, class Choose>
 Result<> write_both(const Map<Key, sluice_prefix>& trie, const Cells& cells, Choose policy_of) {
+    for (const auto& cell : cells)
+        if (policy_of(cell) == 0)
+            if (auto ok = trie.erase(cell.key); !ok) return ok;
     TrieWriter<Key> writer(trie);
-    for (const auto& cell : cells) {
-        const PolicyId policy = policy_of(cell);
-        auto ok = policy == 0 ? trie.erase(cell.key)
-                              : writer.put(cell.key, value_of(cell.key, policy, policy, 0));
-        if (!ok) return ok;
-    }
+    for (const auto& cell : cells)
+        if (const PolicyId policy = policy_of(cell); policy != 0)
+            if (auto ok = writer.put(cell.key, value_of(cell.key, policy, policy, 0)); !ok)
+                return ok;
     return writer.flush();
 }
 
