@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -193,13 +194,17 @@ Result<> Agent::make_current(Generation generation) {
 // What a reboot is to bring back. Also for what an agent that was killed had no time to remember.
 void Agent::remember() {
     const std::uint64_t number = running_.generation.number;
-    remembered_ = number == 0 || store_.current() == number;
-    if (remembered_) return;
-    auto ok = store_.set_current(number);
-    remembered_ = ok.has_value();
-    if (!ok)
+    const std::string before = std::exchange(not_stored_, "");
+    if (number == 0 || store_.current() == number) return;
+    auto ok =
+        store_.holds(number)
+            ? store_.set_current(number)
+            : fail(Failure::failed, "generation " + std::to_string(number) + " is not stored");
+    if (ok) return;
+    not_stored_ = ok.error().message();
+    if (not_stored_ != before)
         spdlog::error("generation {} answers, but after a reboot an older one would: {}", number,
-                      ok.error().message());
+                      not_stored_);
 }
 
 Generation Agent::next(const Author& by, std::string cause, Owner owner) const {

@@ -113,8 +113,8 @@ class Agent {
     const AccessRules& access() const { return access_; }
     ConfigStatus config_status() const;
     std::int64_t started() const { return started_; }
-    // Would a reboot bring back what answers now?
-    bool remembered() const { return remembered_; }
+    // Why a reboot would not bring back what answers now; "" when it would.
+    const std::string& not_stored() const { return not_stored_; }
     // Since when a service has been without something it needs; 0 when it is well.
     std::int64_t troubled_since(const std::string& service) const;
     ServiceHealth health(const std::string& service) const;
@@ -165,7 +165,7 @@ class Agent {
     std::map<std::string, std::int64_t> troubled_;         // service -> since when
     std::map<std::string, std::string> last_health_;  // service -> message, to log changes only
     std::int64_t started_ = 0;
-    bool remembered_ = true;
+    std::string not_stored_;
 };
 
 }  // namespace sluice

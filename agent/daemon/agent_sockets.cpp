@@ -154,6 +154,7 @@ Result<std::size_t> Agent::unregister(const std::string& service,
 void Agent::tick() {
     rates_.sample(*plane_, Rates::Clock::now());
     forget_closed({});
+    if (!not_stored_.empty()) remember();
     note_health();
     want_grace();
 }

@@ -51,6 +51,11 @@ Result<> StateStore::save(const Generation& generation) {
     return write_file_durably(path_of(generation.number), serialize(generation), 0600);
 }
 
+bool StateStore::holds(std::uint64_t number) const {
+    std::error_code ignored;
+    return fs::exists(path_of(number), ignored);
+}
+
 void StateStore::drop(std::uint64_t number) const {
     std::error_code ignored;  // a file too many does no harm
     fs::remove(path_of(number), ignored);

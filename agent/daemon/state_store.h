@@ -23,6 +23,7 @@ class StateStore {
 
     // Durable when it returns.
     Result<> save(const Generation& generation);
+    bool holds(std::uint64_t number) const;
     // Forgets one that was saved and then not made active.
     void drop(std::uint64_t number) const;
     // Remembers that `number` was made active, and drops generations that are no longer needed.

@@ -135,6 +135,9 @@ std::vector<Reason> find_reasons(const Agent& agent) {
     }
     if (const ConfigStatus config = agent.config_status(); config.state == ConfigState::invalid)
         reasons.push_back({"config-invalid", "config", config.problem, config.since});
+    if (!agent.not_stored().empty())
+        reasons.push_back(
+            {"not-stored", "state", "a reboot would bring back less: " + agent.not_stored(), 0});
     add_route_reasons(agent, reasons);
     if (const auto foreign = dispatcher.foreign_programs(); foreign && !foreign->empty())
         reasons.push_back({"foreign-program", "dispatcher",

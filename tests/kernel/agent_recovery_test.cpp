@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include "agent_fixture.h"
+#include "daemon/status.h"
 #include "served.h"
 #include "support/sockets.h"
 #include "support/world.h"
@@ -16,8 +17,8 @@ namespace {
 
 using namespace sluice::testing;  // NOLINT: claims read better without prefixes
 using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 namespace fs = std::filesystem;
 
 class AgentRecovery : public AgentTest {
@@ -99,6 +100,27 @@ TEST_F(AgentRecovery, WithoutTheNumberOfTheLastGenerationTheNewestIsBroughtBack)
     fs::remove(current_file());
     reboot();
     EXPECT_THAT(table(), Contains(kept_by_runtime));
+}
+
+TEST_F(AgentRecovery, WhatARebootWouldNotBringBackIsSaidAndTriedAgain) {
+    const auto codes = [this] {
+        std::vector<std::string> all;
+        for (const Reason& reason : find_reasons(agent())) all.push_back(reason.code);
+        return all;
+    };
+    start();
+    EXPECT_THAT(codes(), Not(Contains("not-stored")));
+    stop();
+    fs::remove(current_file());
+    fs::create_directory(current_file());  // where nothing can be written
+    start();
+    EXPECT_THAT(codes(), Contains("not-stored"));
+    agent().tick();
+    EXPECT_THAT(codes(), Contains("not-stored"));
+    fs::remove(current_file());
+    agent().tick();
+    EXPECT_THAT(codes(), Not(Contains("not-stored")));
+    EXPECT_EQ(must(read_file(current_file(), 100)), "1\n");
 }
 
 TEST_F(AgentRecovery, WhereNobodyKnowsWhichLineSaidItTheConfigsBindingsAreStillItsOwn) {
