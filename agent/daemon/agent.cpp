@@ -195,11 +195,12 @@ Result<> Agent::make_current(Generation generation) {
 void Agent::remember() {
     const std::uint64_t number = running_.generation.number;
     const std::string before = std::exchange(not_stored_, "");
-    if (number == 0 || store_.current() == number) return;
+    if (number == 0) return;
+    const bool stored = store_.holds(number);
+    if (stored && store_.current() == number) return;
     auto ok =
-        store_.holds(number)
-            ? store_.set_current(number)
-            : fail(Failure::failed, "generation " + std::to_string(number) + " is not stored");
+        stored ? store_.set_current(number)
+               : fail(Failure::failed, "generation " + std::to_string(number) + " is not stored");
     if (ok) return;
     not_stored_ = ok.error().message();
     if (not_stored_ != before)
