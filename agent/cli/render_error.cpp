@@ -38,7 +38,12 @@ Lines render_error(const Error& error, const Look& look) {
     const std::string doing = error.doing().empty() ? "" : error.doing() + ": ";
     const Lines parts = split("sluicectl: " + doing + reason(error));
     Lines lines = wrapped(parts.front(), look.width, 0);
-    lines.insert(lines.end(), parts.begin() + 1, parts.end());
+    for (std::size_t at = 1; at < parts.size(); ++at) {
+        // Lines of a file, and marks under them, are indented and stay whole.
+        const bool whole = parts[at].starts_with("  ");
+        const Lines part = whole ? Lines{parts[at]} : wrapped(parts[at], look.width, 2);
+        lines.insert(lines.end(), part.begin(), part.end());
+    }
     if (error.hint().empty()) return lines;
     std::string indent;
     for (const std::string& line : split("hint: " + error.hint())) {

@@ -39,9 +39,25 @@ std::string share(const Json& e) {
            " flow)";
 }
 
+// The protocol matters where the service has sockets of the family, of another protocol.
+std::string protocol_if_needed(const Json& e) {
+    const std::string family = family_of(e) == "IPv6" ? "ipv6" : "ipv4";
+    for (const Json& socket : list_of(e, "other_sockets")) {
+        const std::string its = text_of(socket, "family");
+        if (text_of(socket, "protocol") != text_of(e, "protocol") &&
+            (its == family || its == "dual"))
+            return text_of(e, "protocol") + " ";
+    }
+    return "";
+}
+
 std::string unavailable_text(const Json& e, const Look& look) {
-    return "'" + text_of(e, "service") + "' has no usable " + family_of(e) + " socket" +
-           for_how_long(e, look);
+    std::string text = "'" + text_of(e, "service") + "' has no usable " + protocol_if_needed(e) +
+                       family_of(e) + " socket" + for_how_long(e, look);
+    const std::string policy = text_of(e, "unavailable");
+    if (text_of(e, "verdict") == "unavailable" && policy.starts_with("fallback "))
+        text += ", nor has its " + policy;
+    return text;
 }
 
 std::string assigned_text(const Json& e) {
@@ -67,7 +83,7 @@ std::string answer(const Json& e, const Look& look) {
                             : field(e, "binding").is_object()
                                 ? (effect == "reject" ? "a reject binding" : "a pass binding")
                                 : "no binding matches";
-    if (effect == "reject") return paint(look, Paint::bad, "REFUSED") + ": " + why;
+    if (effect == "reject") return "REFUSED: " + why;
     return "the kernel's ordinary lookup: " + why;
 }
 
@@ -81,10 +97,13 @@ void considered(Lines& lines, const Json& e, const Look& look) {
     std::size_t lost = 0;
     for (const Json& binding : list_of(e, "considered")) {
         if (flag_of(binding, "wins")) {
-            const std::string where = binding_row(binding, look).where;
-            table.row({{"won"},
-                       {binding_text(binding)},
-                       {where.empty() ? text_of(binding, "owner") : where}});
+            std::string where = source_of(binding);
+            if (where.empty()) {
+                where = text_of(binding, "owner");
+                const std::string origin = binding_row(binding, look).where;
+                if (!origin.empty()) where += ", " + origin;
+            }
+            table.row({{"won"}, {binding_text(binding)}, {where}});
             continue;
         }
         if (++lost <= shown_losers)
@@ -226,7 +245,11 @@ Lines hint_lines(const Json& hint) {
 
 Lines render_explain(const Json& explanation, const Look& look) {
     const Json& e = explanation;
-    Lines lines = wrapped(asked(e) + " -> " + answer(e, look), look.width, 2);
+    const std::string head = asked(e) + " -> ";
+    const std::string told = answer(e, look);
+    Lines lines = wrapped(head + told, look.width, 2);
+    if (told.starts_with("REFUSED") && lines.front().size() > head.size())
+        lines.front().replace(head.size(), 7, paint(look, Paint::bad, "REFUSED"));
     lines.emplace_back();
     considered(lines, e, look);
     fact(lines, "service", service_text(e), look);
