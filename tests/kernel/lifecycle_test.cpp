@@ -22,6 +22,7 @@
 #include "kernel/dataplane.h"
 #include "kernel/snapshot.h"
 #include "support/dataplane.h"
+#include "support/patience.h"
 #include "support/random_tables.h"
 #include "support/sockets.h"
 #include "support/world.h"
@@ -238,7 +239,8 @@ TEST_F(LifecycleTest, ALinkThatSomebodyRemovedIsMadeAgain) {
     const Fd www = listen_tcp("127.0.0.1:0");
     plane.add("www", {&www});
     ASSERT_TRUE(fs::remove(plane.dispatcher->directory() + "/link"));
-    EXPECT_EQ(dial("127.7.7.7:80"), "refused");
+    // The kernel lets go of the link some time after its pin is gone.
+    EXPECT_TRUE(eventually([] { return dial("127.7.7.7:80") == "refused"; }));
     plane.reopen();
     EXPECT_TRUE(plane.dispatcher->relinked());
     EXPECT_TRUE(reaches("127.7.7.7:80", www));

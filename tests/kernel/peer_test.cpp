@@ -22,7 +22,6 @@ namespace {
 
 using namespace sluice::testing;  // NOLINT: claims read better without prefixes
 
-constexpr std::chrono::seconds patience{10};
 constexpr uid_t nameless = 54321;  // has no entry in the user database
 
 void become(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {

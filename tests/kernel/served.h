@@ -15,24 +15,13 @@
 #include <thread>
 #include <unistd.h>
 
+#include "support/patience.h"
 #include "support/world.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
 #include "sys/unix_socket.h"
 
 namespace sluice::testing {
-
-inline constexpr std::chrono::seconds patience{20};  // for what must happen
-
-// Asks until it is so, or until patience ends.
-inline bool eventually(const std::function<bool()>& is_so) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!is_so()) {
-        if (std::chrono::steady_clock::now() > end) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
-}
 
 // Runs the loop from here to the end of its scope.
 class Turning {

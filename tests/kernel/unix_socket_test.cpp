@@ -19,8 +19,6 @@ namespace {
 using namespace sluice::testing;  // NOLINT: claims read better without prefixes
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds patience{10};
-
 struct Pair {
     Fd one, other;
 };

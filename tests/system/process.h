@@ -4,18 +4,16 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <sys/types.h>
 #include <vector>
 
+#include "support/patience.h"
 #include "sys/fd.h"
 
 namespace sluice::testing {
-
-inline constexpr std::chrono::seconds patience{30};  // for what must happen
 
 struct Command {
     std::vector<std::string> words;                  // the program and its arguments
@@ -57,8 +55,5 @@ Finished run(const Command& command);
 
 // "a 'b c' d": words apart at spaces, except inside single quotes.
 std::vector<std::string> words(const std::string& text);
-
-// Waits for a condition that nobody announces. False when it does not come true.
-bool eventually(const std::function<bool()>& condition);
 
 }  // namespace sluice::testing
