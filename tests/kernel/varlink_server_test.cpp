@@ -102,8 +102,9 @@ class VarlinkServerTest : public FreshWorld {
     void start(Fd listener, ServerLimits limits = {}) {
         loop_.emplace(must(EventLoop::create()));
         server_ = must(VarlinkServer::start(*loop_, std::move(listener), answerer, limits));
+        // Counted while no other thread opens anything; turning has one of its own.
+        descriptors_ = open_descriptors() + 1;
         turning_.emplace(*loop_);
-        descriptors_ = open_descriptors();
     }
     Client client() const { return {path_, UnixKind::stream}; }
     const std::string& path() const { return path_; }
