@@ -21,6 +21,7 @@ class Agent {
                               std::span<const int> fds) = 0;
     // A reply in parts (`more`): `part` is called with each, in order.
     virtual Result<> stream(std::string_view method, const Json& parameters,
+                            std::span<const int> fds,
                             const std::function<void(const Json&)>& part) = 0;
 };
 

@@ -34,9 +34,39 @@ void bind_options(CLI::App& app, Arguments& a) {
     app.add_flag("--override", a.override_config, "answer over a binding of the config");
     app.add_option("--note", a.note, "why, for those who come after");
     app.add_option("--allow", a.allow, allow_help);
+    app.add_flag("--all", a.all, "every change, not the first 20 of each kind");
 }
 
-void reload_options(CLI::App& app, Arguments& a) { app.add_option("--allow", a.allow, allow_help); }
+constexpr const char* all_help = "every change, not the first 20 of each kind";
+
+void unbind_options(CLI::App& app, Arguments& a) { app.add_flag("--all", a.all, all_help); }
+
+void reload_options(CLI::App& app, Arguments& a) {
+    app.add_option("--allow", a.allow, allow_help);
+    app.add_flag("--all", a.all, all_help);
+}
+
+void plan_options(CLI::App& app, Arguments& a) {
+    app.add_option("--allow", a.allow, allow_help);
+    app.add_flag("--all", a.all, all_help);
+    app.add_flag("--exit-code", a.exit_code, "exit with 10 if anything would change");
+}
+
+void apply_options(CLI::App& app, Arguments& a) {
+    app.add_option("--confirm-within", a.confirm_within,
+                   "return to the generation before, unless `confirm` comes in time: 30s, 5m, 1h");
+    app.add_option("--if-generation", a.if_generation,
+                   "only if this one still answers: the one that `plan` named");
+    app.add_option("--allow", a.allow, allow_help);
+    app.add_option("--note", a.note, "why, for those who come after");
+    app.add_flag("--all", a.all, all_help);
+    app.add_flag("-v,--verbose", a.verbose, "how long each step took");
+}
+
+void rollback_options(CLI::App& app, Arguments& a) {
+    app.add_option("--note", a.note, "why, for those who come after");
+    app.add_flag("--all", a.all, all_help);
+}
 
 void register_options(CLI::App& app, Arguments& a) {
     app.add_option("--fd", a.fds, "hand over this inherited descriptor; repeatable, or 3,4,5")
@@ -80,7 +110,7 @@ constexpr std::array table = {
             command::bind},
     Command{"unbind", "PROTOCOL PREFIX PORT", "remove runtime bindings",
             "Lists with commas are one change.", "sluicectl unbind tcp,udp 192.0.2.200 443", 3, 3,
-            nullptr, command::unbind},
+            unbind_options, command::unbind},
     Command{"register", "[SERVICE] [--fd N… | --pid PID] [--replace] [PROTOCOL ADDRESS PORT …]",
             "hand sockets to the agent for a service, all or none",
             "Without --fd or --pid: the sockets of LISTEN_FDS (systemd). Without SERVICE as well: "
@@ -94,11 +124,36 @@ constexpr std::array table = {
     Command{"check", "[FILE]", "validate a config; needs no agent and no privileges",
             "FILE is the instance's config unless it is given.",
             "sluicectl check /etc/sluice/sluice.yaml", 0, 1, nullptr, command::check},
+    Command{
+        "plan", "[FILE] [--allow WORDS] [--exit-code] [--all]",
+        "what applying a config would change, and whose traffic that is",
+        "FILE is the instance's config unless it is given; it and what it includes are read with "
+        "your rights. Nothing is changed. Exit 4 if a guard would refuse it.",
+        "sluicectl plan --exit-code", 0, 1, plan_options, command::plan},
+    Command{"apply",
+            "[FILE] [--confirm-within DURATION] [--if-generation N] [--allow WORDS] [--note TEXT]",
+            "make a config so, in one step",
+            "With --confirm-within it is made at once and returns by itself to the generation "
+            "before, unless `confirm` comes in time; meanwhile other changes are refused. After "
+            "a FILE that is not the instance's config, restarts leave that alone until `reload`.",
+            "sluicectl apply --confirm-within 5m --note \"move /25 to cdn\"", 0, 1, apply_options,
+            command::apply},
+    Command{"confirm", "", "keep what `apply --confirm-within` made", "", "sluicectl confirm", 0, 0,
+            nullptr, command::confirm},
+    Command{
+        "rollback", "[GENERATION] [--note TEXT]",
+        "bring the config of a kept generation back, at once and without guards",
+        "Without a number: the newest state before this one that was not itself rolled back "
+        "from, so twice goes back two. Runtime bindings stay. The config file's present content "
+        "is set aside: it is not applied again until it changes or you type `apply`.",
+        "sluicectl rollback", 0, 1, rollback_options, command::rollback},
+    Command{"history", "[GENERATION]", "the generations that are kept, the newest first", "",
+            "sluicectl history", 0, 1, nullptr, command::history},
     Command{"reload", "[--allow WORDS]", "have the agent read its config again, with the result",
             "An invalid or refused config changes nothing.", "sluicectl reload", 0, 0,
             reload_options, command::reload},
-    Command{"config", "", "the running config, as a file that `check` accepts", "",
-            "sluicectl config > running.yaml", 0, 0, nullptr, command::config},
+    Command{"config", "[GENERATION]", "the running config, or a kept one, as a file for `apply`",
+            "", "sluicectl config 42 > before.yaml", 0, 1, nullptr, command::config},
     Command{"explain", "PROTOCOL ADDRESS PORT [--from ADDR:PORT]",
             "who gets this traffic, and why: the attached program's own verdict",
             "It leaves no trace: no counter moves. Exit 1 if program and model differ. With the "
@@ -118,9 +173,8 @@ constexpr std::array table = {
 std::span<const Command> commands() { return table; }
 
 std::span<const std::string_view> later_commands() {
-    static constexpr std::array<std::string_view, 10> names = {
-        "plan",  "apply",   "confirm", "rollback", "history",
-        "trace", "metrics", "doctor",  "promote",  "demote"};
+    static constexpr std::array<std::string_view, 5> names = {"trace", "metrics", "doctor",
+                                                              "promote", "demote"};
     return names;
 }
 

@@ -3,6 +3,7 @@
 #include <istream>
 #include <ostream>
 
+#include "cli/changes.h"
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/render.h"
@@ -11,27 +12,11 @@ namespace sluice::cli::command {
 
 namespace {
 
-// A change that a guard refuses comes back as an answer: it says what would have been.
-int outcome(Session& session, const Json& reply, std::string_view name) {
-    if (!list_of(reply, "refused_by").empty())
-        return session.fail(refusal(reply, name), render_refused(reply, session.look()), reply);
-    session.answer(reply, session.json() ? Lines{} : render_outcome(reply, session.look()));
-    return 0;
-}
-
-Result<int> change(Session& session, std::string_view method, const Json& parameters,
-                   std::string_view name) {
-    auto reply = session.call(method, parameters);
-    if (!reply) return pass_on(reply);
-    return outcome(session, *reply, name);
-}
-
-Result<> add_allow(Json& parameters, const std::string& allow) {
-    if (allow.empty()) return {};
-    auto words = parse_allow(allow);
-    if (!words) return pass_on(words);
-    parameters["allow"] = *words;
-    return {};
+Result<int> change(Session& session, std::string_view method, Json parameters,
+                   std::string_view name, bool all) {
+    ChangeCall call{method, std::move(parameters), -1, name, all};
+    call.after = [&](const Json& reply) { return render_outcome(reply, session.look()); };
+    return run_change(session, call);
 }
 
 // SERVICE, or --reject, or --pass: exactly one.
@@ -54,6 +39,11 @@ Result<> add_target(Json& parameters, const Arguments& a) {
     if (!service) return pass_on(service);
     parameters["service"] = *service;
     return {};
+}
+
+void say_what_goes_on(Session& session, const std::string& before, std::int64_t running) {
+    session.say("reload: " + before + "generation " + std::to_string(running) +
+                " goes on as it was");
 }
 
 // The host's name, typed: nobody detaches the wrong machine.
@@ -81,35 +71,36 @@ Result<int> bind(Session& session, const Arguments& a) {
     if (a.override_config) parameters["override"] = true;
     if (!a.note.empty()) parameters["note"] = a.note;
     if (auto good = add_allow(parameters, a.allow); !good) return pass_on(good);
-    return change(session, "Bind", parameters, "bind");
+    return change(session, "Bind", std::move(parameters), "bind", a.all);
 }
 
 Result<int> unbind(Session& session, const Arguments& a) {
     auto matches = parse_matches(a.words[0], a.words[1], a.words[2]);
     if (!matches) return pass_on(matches);
-    return change(session, "Unbind", {{"matches", to_json(*matches)}}, "unbind");
+    return change(session, "Unbind", {{"matches", to_json(*matches)}}, "unbind", a.all);
 }
 
 Result<int> reload(Session& session, const Arguments& a) {
     Json parameters = Json::object();
     if (auto good = add_allow(parameters, a.allow); !good) return pass_on(good);
-    auto reply = session.call("Reload", parameters);
+    ChangeCall call{"Reload", std::move(parameters), -1, "reload", a.all};
+    call.after = [&](const Json& changed) { return render_outcome(changed, session.look()); };
+    std::int64_t running = 0;
+    call.seen = [&](const Json& changed) { running = count_of(changed, "generation"); };
+    auto reply = run_change(session, call);
     if (reply) {
-        const int code = outcome(session, *reply, "reload");
-        if (code != 0)
-            session.say("reload: generation " + std::to_string(count_of(*reply, "generation")) +
-                        " goes on as it was");
-        return code;
+        if (*reply != 0) say_what_goes_on(session, "", running);
+        return reply;
     }
     const Error error = std::move(reply).error();
     if (error.failure() == Failure::unreachable) return fail(error);
     const int code =
         session.fail(error.doing().starts_with("reload") ? error : Error(error).during("reload"));
-    const auto running = session.call("Status", Json::object());
-    if (!running) return code;
+    const auto status = session.call("Status", Json::object());
+    if (!status) return code;
     const auto errors = static_cast<std::int64_t>(error.where().size());
-    session.say("reload: " + (errors > 0 ? counted(errors, "error") + "; " : "") + "generation " +
-                std::to_string(count_of(*running, "generation")) + " goes on as it was");
+    say_what_goes_on(session, errors > 0 ? counted(errors, "error") + "; " : "",
+                     count_of(*status, "generation"));
     return code;
 }
 

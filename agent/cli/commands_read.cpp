@@ -136,10 +136,11 @@ Result<int> bindings(Session& session, const Arguments& arguments) {
     auto connected = session.agent();
     if (!connected) return bindings_from_pins(session, *filter, connected.error());
     BindingsAnswer answer(session);
-    const auto done = (*connected)->stream("Bindings", filter->parameters(), [&](const Json& part) {
-        for (const Json& binding : list_of(part, "bindings")) answer.add(binding);
-        answer.total(count_of(part, "total"));
-    });
+    const auto done =
+        (*connected)->stream("Bindings", filter->parameters(), {}, [&](const Json& part) {
+            for (const Json& binding : list_of(part, "bindings")) answer.add(binding);
+            answer.total(count_of(part, "total"));
+        });
     if (!done) return fail(done.error());
     answer.print();
     return 0;
@@ -163,8 +164,14 @@ Result<int> sockets(Session& session, const Arguments& arguments) {
     return 0;
 }
 
-Result<int> config(Session& session, const Arguments&) {
-    auto reply = session.call("Config", Json::object());
+Result<int> config(Session& session, const Arguments& a) {
+    Json parameters = Json::object();
+    if (!a.words.empty()) {
+        const auto number = parse_generation(a.words.front());
+        if (!number) return fail(number.error());
+        parameters["generation"] = *number;
+    }
+    auto reply = session.call("Config", parameters);
     if (!reply) return pass_on(reply);
     if (session.json())
         session.answer(*reply, {});

@@ -2,6 +2,9 @@
 #include "cli/input.h"
 
 #include <algorithm>
+#include <limits>
+
+#include "core/guards.h"
 
 namespace sluice::cli {
 
@@ -84,17 +87,17 @@ Result<std::vector<ListenTriple>> parse_triples(const std::vector<std::string>& 
 }
 
 Result<std::vector<std::string>> parse_allow(const std::string& text) {
-    static const std::vector<std::string> words = {"removals", "protected", "empty", "unserved",
-                                                   "hosts"};
     auto asked = split_list(text);
     if (!asked) return pass_on(asked, "--allow");
-    for (const std::string& word : *asked) {
-        if (std::find(words.begin(), words.end(), word) == words.end())
-            return fail(Error(Failure::invalid, "'" + word + "' is no guard's word")
-                            .during("--allow")
-                            .hint("removals, protected, empty, unserved and hosts are"));
-    }
+    if (auto ok = parse_allowed(*asked); !ok) return pass_on(ok, "--allow");
     return asked;
+}
+
+Result<std::int64_t> parse_generation(const std::string& text) {
+    auto number = parse_number(text, 1, std::numeric_limits<std::int32_t>::max(),
+                               "generation's number: sluicectl history lists them");
+    if (!number) return pass_on(number);
+    return *number;
 }
 
 Result<std::int32_t> parse_number(const std::string& text, std::int32_t least, std::int32_t most,

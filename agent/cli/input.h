@@ -29,6 +29,9 @@ Result<std::vector<std::string>> parse_allow(const std::string& text);
 Result<std::int32_t> parse_number(const std::string& text, std::int32_t least, std::int32_t most,
                                   const std::string& what);
 
+// A generation's number.
+Result<std::int64_t> parse_generation(const std::string& text);
+
 // The filters of `bindings`, checked.
 struct BindingFilter {
     std::string service;

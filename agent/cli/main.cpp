@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Wires the real world together and returns.
+#include <filesystem>
+
 #include "cli/commands.h"
 #include "cli/offline.h"
 #include "cli/real_world.h"
 #include "cli/varlink_client.h"
 #include "sys/files.h"
+#include "sys/host_addresses.h"
 #include "sys/process.h"
 #include "sys/systemd.h"
 
@@ -20,9 +23,9 @@ class VarlinkAgent : public Agent {
                       std::span<const int> fds) override {
         return client_.call(method, parameters, fds);
     }
-    Result<> stream(std::string_view method, const Json& parameters,
+    Result<> stream(std::string_view method, const Json& parameters, std::span<const int> fds,
                     const std::function<void(const Json&)>& part) override {
-        return client_.call_more(method, parameters, part);
+        return client_.call_more(method, parameters, fds, part);
     }
 
   private:
@@ -40,11 +43,23 @@ CheckedConfig check(const std::string& path) {
     return check_config(files, path);
 }
 
+Gathered gather(const std::string& path) {
+    // As the agent knows it, wherever that runs.
+    const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+    RealConfigFiles files(absolute);
+    RecordedFiles recorded(files);
+    CheckedConfig checked = check_config(recorded, absolute);
+    return {std::move(checked), recorded.bundle(), absolute};
+}
+
 World world() {
     World world = real_world();
     world.connect = connect;
     world.pins = {offline_status, offline_bindings, offline_explain};
     world.check = check;
+    world.gather = gather;
+    world.seal = [](std::string_view content) { return sealed_file("sluice-config", content); };
+    world.host_addresses = [] { return host_addresses().value_or(std::vector<Address>()); };
     world.passed = passed_descriptors;
     world.take = take_sockets;
     return world;

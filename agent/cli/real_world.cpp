@@ -53,6 +53,7 @@ World real_world() {
     World world{.in = std::cin, .out = std::cout, .err = std::cerr};
     world.in_is_terminal = isatty(STDIN_FILENO) == 1;
     world.out_is_terminal = is_terminal(STDOUT_FILENO);
+    world.err_is_terminal = is_terminal(STDERR_FILENO);
     world.out_width = width_of(STDOUT_FILENO);
     world.err_width = width_of(STDERR_FILENO);
     world.now = std::time(nullptr);

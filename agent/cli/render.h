@@ -26,14 +26,22 @@ Lines render_bindings(const std::vector<BindingRow>& rows, std::int64_t total, c
 Lines render_services(const Json& services, const Look& look);
 Lines render_sockets(const Json& sockets, const Look& look);
 
-// What a change did: added, moved, removed, services, the summary, warnings.
+// What a change did or would do: the first of each list, changed services, what it is to each
+// service when it is much, the summary, warnings.
 Lines render_changes(const Json& changes, const Look& look);
-// The reply of reload, bind and unbind: the changes, and which generation answers now.
+// The same in two pieces, where all changes are shown, in parts: the lists, and what comes after.
+Lines render_change_lists(const Json& part, const Look& look);
+Lines render_change_summary(const Json& changes, const Look& look);
+// Which generation answers after a change.
 Lines render_outcome(const Json& reply, const Look& look);
-// Why a guard refuses, without the "sluicectl: reload: refused: " of the first line.
+// The same after `apply`; `within`: the seconds in which it is to be confirmed.
+Lines render_applied(const Json& reply, std::optional<std::int64_t> within, const Look& look);
+Lines render_times(const Json& reply);
+// Why guards refuse: "refused: …", and what to type to insist.
 Error refusal(const Json& reply, std::string_view command);
-// Some of what a guard would not let happen, indented.
+// The first of what a guard would not let happen, indented.
 Lines render_refused(const Json& reply, const Look& look);
+Lines render_history(const Json& generations, const Look& look);
 Lines render_warnings(const Json& warnings, const Look& look);
 
 Lines render_explain(const Json& explanation, const Look& look);

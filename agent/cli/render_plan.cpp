@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <cstdio>
+#include <iterator>
+#include <optional>
 
 #include "cli/render.h"
 
@@ -7,7 +11,8 @@ namespace sluice::cli {
 
 namespace {
 
-constexpr std::size_t shown_changes = 40;  // of one kind; a reload may add a million
+constexpr std::int64_t much = 60;  // changes that are summed up by service
+constexpr std::size_t shown_rows = 15;
 
 // S of the JSON: a service, "reject" or "pass", which is what the kernel would do.
 std::string other(const Json& change, const char* key) {
@@ -38,16 +43,13 @@ std::string place(const Json& binding) {
     return text_of(binding, "owner");
 }
 
+std::int64_t count_in(const Json& changes, const Kind& kind) {
+    const auto counted = number_of(field(changes, "counts"), kind.list);
+    return counted ? *counted : static_cast<std::int64_t>(list_of(changes, kind.list).size());
+}
+
 void binding_changes(Table& table, const Json& changes, const Kind& kind) {
-    std::size_t shown = 0;
-    const Json& list = list_of(changes, kind.list);
-    for (const Json& change : list) {
-        if (shown == shown_changes && list.size() > shown_changes + 1) {
-            const auto more = static_cast<std::int64_t>(list.size() - shown);
-            table.row({{kind.sign, kind.colour}, {"… " + grouped(more) + " more", Paint::none, 4}});
-            return;
-        }
-        ++shown;
+    for (const Json& change : list_of(changes, kind.list)) {
         const std::string from = other(change, kind.key);
         table.row({{kind.sign, kind.colour},
                    {match_text(change)},
@@ -55,6 +57,13 @@ void binding_changes(Table& table, const Json& changes, const Kind& kind) {
                    {from.empty() ? "" : kind.words + from},
                    {place(change)}});
     }
+}
+
+void say_how_many_more(Table& table, const Json& changes, const Kind& kind) {
+    const auto more =
+        count_in(changes, kind) - static_cast<std::int64_t>(list_of(changes, kind.list).size());
+    if (more > 0)
+        table.row({{kind.sign, kind.colour}, {"… " + grouped(more) + " more", Paint::none, 4}});
 }
 
 std::string value_text(const Json& value) {
@@ -91,7 +100,7 @@ std::string summary(const Json& changes) {
     std::string text;
     std::int64_t running = 0;
     for (const Kind& kind : kinds) {
-        const auto n = static_cast<std::int64_t>(list_of(changes, kind.list).size());
+        const auto n = count_in(changes, kind);
         if (std::string_view(kind.list) != "removed") running += n;
         text += (text.empty() ? "" : ", ") + grouped(n) + " " + kind.list;
     }
@@ -102,14 +111,75 @@ std::string summary(const Json& changes) {
     return text;
 }
 
+void append(Lines& lines, const Lines& more) {
+    lines.insert(lines.end(), more.begin(), more.end());
+}
+
+Table change_table() {
+    return Table({{"", false, 0, false, 1},
+                  {"", false, 0, true},
+                  {"", false, 8, true},
+                  {"", false, 0, true},
+                  {""}});
+}
+
+const Kind& kind_of(std::string_view list) {
+    return *std::find_if(std::begin(kinds), std::end(kinds) - 1,
+                         [&](const Kind& kind) { return list == kind.list; });
+}
+
+std::string milliseconds(double time) {
+    if (time >= 1000) return rate(time / 1000) + " s";
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.1f ms", time);
+    return text.data();
+}
+
+// Of many changes, what they are to each service.
+Lines by_service(const Json& changes, const Look& look) {
+    std::int64_t total = 0;
+    for (const Kind& kind : kinds) total += count_in(changes, kind);
+    if (total < much) return {};
+    Table table({{"SERVICE", false, 8},
+                 {"ADDED", true, 8},
+                 {"MOVED TO", true},
+                 {"MOVED FROM", true},
+                 {"REMOVED", true}});
+    std::size_t rows = 0;
+    const Json& list = list_of(changes, "per_service");
+    for (const Json& row : list) {
+        if (rows++ == shown_rows) break;
+        const std::string name = text_of(row, "name");
+        const bool verdict = name == "reject" || name == "pass";
+        table.row({{verdict ? "(" + name + ")" : name},
+                   {grouped(count_of(row, "added"))},
+                   {grouped(count_of(row, "moved_to"))},
+                   {grouped(count_of(row, "moved_from"))},
+                   {grouped(count_of(row, "removed"))}});
+    }
+    Lines lines{""};
+    const Lines body = table.lines(look);
+    lines.insert(lines.end(), body.begin(), body.end());
+    if (list.size() > shown_rows)
+        lines.push_back("… " + counted(static_cast<std::int64_t>(list.size() - shown_rows),
+                                       "more service", "more services"));
+    return lines;
+}
+
 bool has_changes(const Json& reply) {
     return std::any_of(std::begin(kinds), std::end(kinds),
-                       [&](const Kind& kind) { return !list_of(reply, kind.list).empty(); }) ||
+                       [&](const Kind& kind) { return count_in(reply, kind) > 0; }) ||
            !list_of(reply, "services").empty();
 }
 
-void append(Lines& lines, const Lines& more) {
-    lines.insert(lines.end(), more.begin(), more.end());
+Lines after_the_lists(const Json& changes, const Look& look) {
+    Lines lines = by_service(changes, look);
+    if (has_changes(changes)) {
+        lines.emplace_back();
+        lines.push_back(summary(changes));
+    }
+    append(lines, render_warnings(field(changes, "warnings"), look));
+    return lines;
 }
 
 }  // namespace
@@ -128,31 +198,58 @@ Lines render_warnings(const Json& warnings, const Look& look) {
 }
 
 Lines render_changes(const Json& changes, const Look& look) {
-    Lines lines;
-    if (has_changes(changes)) {
-        Table table({{"", false, 0, false, 1},
-                     {"", false, 0, true},
-                     {"", false, 8, true},
-                     {"", false, 0, true},
-                     {""}});
-        for (const Kind& kind : kinds) binding_changes(table, changes, kind);
-        service_changes(table, changes);
-        lines = table.lines(look);
-        lines.emplace_back();
-        lines.push_back(summary(changes));
+    Table table = change_table();
+    for (const Kind& kind : kinds) {
+        binding_changes(table, changes, kind);
+        say_how_many_more(table, changes, kind);
     }
-    append(lines, render_warnings(field(changes, "warnings"), look));
+    service_changes(table, changes);
+    Lines lines = table.empty() ? Lines{} : table.lines(look);
+    append(lines, after_the_lists(changes, look));
     return lines;
 }
 
-Lines render_outcome(const Json& reply, const Look& look) {
-    Lines lines = render_changes(reply, look);
-    const std::string generation = "generation " + std::to_string(count_of(reply, "generation"));
-    if (flag_of(reply, "changed"))
-        lines.push_back(generation + " answers");
-    else
-        lines.push_back("nothing to change: " + generation + " goes on as it was");
+Lines render_change_lists(const Json& part, const Look& look) {
+    Table table = change_table();
+    for (const Kind& kind : kinds) binding_changes(table, part, kind);
+    return table.empty() ? Lines{} : table.lines(look);
+}
+
+Lines render_change_summary(const Json& changes, const Look& look) {
+    Table table = change_table();
+    service_changes(table, changes);
+    Lines lines = table.empty() ? Lines{} : table.lines(look);
+    append(lines, after_the_lists(changes, look));
     return lines;
+}
+
+Lines render_outcome(const Json& reply, const Look&) {
+    const std::string generation = "generation " + std::to_string(count_of(reply, "generation"));
+    if (!flag_of(reply, "changed"))
+        return {"nothing to change: " + generation + " goes on as it was"};
+    return {generation + " answers"};
+}
+
+Lines render_applied(const Json& reply, std::optional<std::int64_t> within, const Look& look) {
+    Lines lines = render_outcome(reply, look);
+    if (!flag_of(reply, "changed")) return lines;
+    double total = 0;
+    for (const Json& time : list_of(reply, "times"))
+        if (text_of(time, "step") != "flip") total += real_of(time, "milliseconds").value_or(0);
+    lines.back() += " (" + milliseconds(total) + ")";
+    if (!within) return lines;
+    lines.back() += "; it returns to " + std::to_string(count_of(reply, "base_generation")) +
+                    " at " + clock_time(look.now + *within, look.now);
+    lines.push_back("keep it: sluicectl confirm        go back now: sluicectl rollback");
+    return lines;
+}
+
+Lines render_times(const Json& reply) {
+    Table table({{"", false, 8}, {"", true, 10}});
+    for (const Json& time : list_of(reply, "times"))
+        table.row(
+            {{text_of(time, "step")}, {milliseconds(real_of(time, "milliseconds").value_or(0))}});
+    return table.empty() ? Lines{} : table.lines(Look{.user = {}});
 }
 
 Error refusal(const Json& reply, std::string_view command) {
@@ -165,25 +262,36 @@ Error refusal(const Json& reply, std::string_view command) {
     }
     Error error = Error(Failure::refused, why).during(command);
     if (words.empty()) return error;
-    return std::move(error).hint("if it is meant: sluicectl " + std::string(command) + " --allow " +
-                                 words);
+    // What a config would do is insisted on by applying it.
+    const std::string verb(command == "reload" || command == "plan" ? "apply" : command);
+    return std::move(error).hint("if it is meant: sluicectl " + verb + " --allow " + words);
 }
 
 Lines render_refused(const Json& reply, const Look& look) {
-    Table table({{"", false, 0, false, 1}, {"", false, 0, true}, {"", false, 8, true}, {""}});
-    const Json& removed = list_of(reply, "removed");
-    for (std::size_t at = 0; at < std::min<std::size_t>(removed.size(), 3); ++at) {
-        const Json& binding = removed[at];
-        const std::string source = place(binding);
-        table.row({{"  -", Paint::bad},
-                   {match_text(binding)},
-                   {target_of(binding)},
-                   {source.empty() ? "" : "was " + source}});
+    Table table({{"", false, 0, false, 1},
+                 {"", false, 0, true},
+                 {"", false, 8, true},
+                 {"", false, 0, true},
+                 {""}});
+    Lines more;
+    for (const Json& guard : list_of(reply, "refused_by")) {
+        const Json& first = list_of(guard, "first");
+        for (const Json& change : first) {
+            const Kind& kind = kind_of(text_of(change, "change"));
+            const bool removed = std::string_view(kind.list) == "removed";
+            const std::string from = removed ? "" : other(change, kind.key);
+            table.row({{std::string("  ") + kind.sign, kind.colour},
+                       {match_text(change)},
+                       {target_of(change)},
+                       {from.empty() ? "" : kind.words + from},
+                       {(removed ? "was " : "") + place(change)}});
+        }
+        const auto others = count_of(guard, "count") - static_cast<std::int64_t>(first.size());
+        if (others > 0) more.push_back("  … " + grouped(others) + " more: sluicectl plan");
     }
     if (table.empty()) return {};
     Lines lines = table.lines(look);
-    if (removed.size() > 3)
-        lines.push_back("  … " + grouped(static_cast<std::int64_t>(removed.size() - 3)) + " more");
+    append(lines, more);
     return lines;
 }
 

@@ -90,6 +90,15 @@ std::string generation_text(const Json& status, const Look& look) {
     return text;
 }
 
+// "returns to 42 in 3:12 unless confirmed       sluicectl confirm"
+std::string pending_text(const Json& status) {
+    const Json& pending = field(status, "pending_confirm");
+    if (!pending.is_object()) return "";
+    return "returns to " + std::to_string(count_of(pending, "returns_to")) + " in " +
+           minutes_text(count_of(pending, "seconds_left")) +
+           " unless confirmed       sluicectl confirm";
+}
+
 std::string config_state(const std::string& state) {
     if (state == "changed") return "changed since: sluicectl reload";
     if (state == "set-aside") return "set aside: it was taken back, and has not changed since";
@@ -268,6 +277,8 @@ Lines render_status(const Json& status, const std::string& service, const Look& 
     }
     lines.emplace_back();
     fact(lines, "generation", generation_text(status, look), look);
+    if (const std::string pending = pending_text(status); !pending.empty())
+        lines.push_back(padded("pending", 12) + pending);
     fact(lines, "config", config_text(status), look);
     fact(lines, "overrides", overrides_text(status), look);
     fact(lines, "dispatcher", dispatcher_text(status), look);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/session.h"
 
+#include <condition_variable>
+#include <mutex>
 #include <ostream>
+#include <stop_token>
 
 #include "cli/render.h"
 #include "core/binding.h"
@@ -98,6 +101,10 @@ int Session::fail(const Error& error, const Lines& between, const Json& more) {
         if (more.is_object()) document.update(more);
         world_.out << one_line(document) << '\n';
     }
+    return explain_failure(error, between);
+}
+
+int Session::explain_failure(const Error& error, const Lines& between) {
     world_.out.flush();
     Look look = look_;
     look.width = world_.err_width;
@@ -109,5 +116,38 @@ int Session::fail(const Error& error, const Lines& between, const Json& more) {
     for (const std::string& line : lines) world_.err << line << '\n';
     return error.exit_code();
 }
+
+namespace {
+
+constexpr std::chrono::seconds long_time{2};
+
+// Written over and over on one line, which is empty again in the end.
+void tell_the_time(const std::stop_token& stop, std::ostream& err, const std::string& command) {
+    std::mutex mutex;
+    std::condition_variable_any woken;
+    std::unique_lock lock(mutex);
+    const auto start = std::chrono::steady_clock::now();
+    auto pause = long_time;
+    while (!woken.wait_for(lock, stop, pause, [&] { return stop.stop_requested(); })) {
+        if (stop.stop_requested()) break;
+        const auto passed = std::chrono::duration_cast<std::chrono::seconds>(
+            std::chrono::steady_clock::now() - start);
+        err << "\r\033[K" << command << ": " << passed.count() << " s …" << std::flush;
+        pause = std::chrono::seconds(1);
+    }
+    if (pause != long_time) err << "\r\033[K" << std::flush;
+}
+
+}  // namespace
+
+Waiting::Waiting(const Session& session, std::string_view command)
+    : err_(session.world().err_is_terminal ? &session.world().err : nullptr) {
+    if (err_ == nullptr) return;
+    thread_ = std::jthread([this, name = std::string(command)](const std::stop_token& stop) {
+        tell_the_time(stop, *err_, name);
+    });
+}
+
+Waiting::~Waiting() = default;
 
 }  // namespace sluice::cli

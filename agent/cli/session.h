@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "cli/text.h"
 #include "cli/world.h"
@@ -51,12 +52,27 @@ class Session {
     // Shows the error as people and as programs read it; returns the exit code. `between` comes
     // before the hint, `more` are further keys beside "error".
     int fail(const Error& error, const Lines& between = {}, const Json& more = Json::object());
+    // The part of it for people.
+    int explain_failure(const Error& error, const Lines& between = {});
 
   private:
     World& world_;
     Globals globals_;
     Look look_;
     std::unique_ptr<Agent> agent_;
+};
+
+// While it lives, a terminal is told how long something takes that takes long.
+class Waiting {
+  public:
+    Waiting(const Session& session, std::string_view command);
+    ~Waiting();
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+  private:
+    std::ostream* err_;
+    std::jthread thread_;
 };
 
 }  // namespace sluice::cli

@@ -94,6 +94,11 @@ std::string clock_time(std::int64_t time, std::int64_t now) {
     return formatted(then, this_week ? "%a %H:%M:%S" : "%Y-%m-%d %H:%M:%S");
 }
 
+std::string minutes_text(std::int64_t seconds) {
+    const std::string rest = std::to_string(seconds % 60);
+    return std::to_string(seconds / 60) + ":" + (rest.size() < 2 ? "0" : "") + rest;
+}
+
 std::string moment(std::int64_t time, std::int64_t now) {
     std::string text = clock_time(time, now);
     const bool today = text.size() == std::string_view("14:02:11").size();

@@ -32,8 +32,9 @@ std::string rate(double per_second);       // 8,214   0.4   0
 std::string counted(std::int64_t n, std::string_view one,
                     std::string_view many = "");  // 2 bindings
 
-std::string short_age(std::int64_t seconds);  // 45s 12m 5h 3d
-std::string long_age(std::int64_t seconds);   // 45 s, 14 min, 5 hours, 12 days
+std::string short_age(std::int64_t seconds);     // 45s 12m 5h 3d
+std::string long_age(std::int64_t seconds);      // 45 s, 14 min, 5 hours, 12 days
+std::string minutes_text(std::int64_t seconds);  // 3:12
 // 14:02:11 today; Mon 17:40:02 within a week; 2026-11-20 17:40:02
 std::string moment(std::int64_t time, std::int64_t now);
 std::string clock_time(std::int64_t time, std::int64_t now);  // as moment(), without the "today"

@@ -71,8 +71,9 @@ Result<Json> VarlinkClient::call(std::string_view method, const Json& parameters
 }
 
 Result<> VarlinkClient::call_more(std::string_view method, const Json& parameters,
+                                  std::span<const int> fds,
                                   const std::function<void(const Json&)>& part) {
-    if (auto ok = send_call({full_name(method), parameters, true, false, false}, {}); !ok)
+    if (auto ok = send_call({full_name(method), parameters, true, false, false}, fds); !ok)
         return ok;
     for (;;) {
         auto reply = next_reply();

@@ -22,7 +22,7 @@ class VarlinkClient {
     // `method` without the interface's name. An error reply comes back as the Error it was.
     Result<Json> call(std::string_view method, const Json& parameters, std::span<const int> fds);
     // Replies in parts, in order.
-    Result<> call_more(std::string_view method, const Json& parameters,
+    Result<> call_more(std::string_view method, const Json& parameters, std::span<const int> fds,
                        const std::function<void(const Json&)>& part);
 
   private:

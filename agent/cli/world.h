@@ -14,6 +14,7 @@
 
 #include "cli/agent.h"
 #include "core/config.h"
+#include "core/config_bundle.h"
 #include "core/result.h"
 #include "sys/fd.h"
 #include "sys/systemd.h"
@@ -30,12 +31,20 @@ struct Pins {
         explain{};
 };
 
+// A config that was read with the caller's rights, to be handed over.
+struct Gathered {
+    CheckedConfig checked;
+    ConfigBundle bundle;
+    std::string path;  // absolute
+};
+
 struct World {
     std::istream& in;
     std::ostream& out;
     std::ostream& err;
     bool in_is_terminal = false;
     bool out_is_terminal = false;
+    bool err_is_terminal = false;
     int out_width = 80;  // columns; very many when it is no terminal: then nothing is cut
     int err_width = 80;
     std::int64_t now = 0;   // seconds since 1970
@@ -49,7 +58,10 @@ struct World {
     Connect connect{};
     Pins pins{};
     std::function<CheckedConfig(const std::string& path)> check{};  // with the caller's rights
-    std::function<Result<std::vector<NamedFd>>()> passed{};         // LISTEN_FDS
+    std::function<Gathered(const std::string& path)> gather{};
+    std::function<Result<Fd>(std::string_view content)> seal{};  // nobody can change it any more
+    std::function<std::vector<Address>()> host_addresses{};
+    std::function<Result<std::vector<NamedFd>>()> passed{};  // LISTEN_FDS
     // Sockets of a running process that listen at one of the triples: no match of one is an error.
     std::function<Result<std::vector<Fd>>(std::int32_t pid, const std::vector<ListenTriple>&)>
         take{};

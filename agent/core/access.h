@@ -39,7 +39,8 @@ enum class Action : std::uint8_t {
 Result<> authorize(const AccessRules& rules, const Peer& peer, Action action,
                    std::string_view service);
 
-// May the peer pass descriptors at all: is it root, an admin, or named by any service's rule?
+// May the peer pass descriptors at all: is it root, an admin, a reader, or named by any service's
+// rule?
 bool may_pass_descriptors(const AccessRules& rules, const Peer& peer);
 
 // The outermost unit of a cgroup path as in /proc/PID/cgroup

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <iterator>
 
 #include "sluice/abi.h"
 
@@ -91,19 +92,26 @@ std::string_view to_string(Lost lost) {
 }
 
 Result<Bindings> Bindings::make(std::vector<Binding> bindings) {
-    std::ranges::stable_sort(bindings, std::less{}, &Binding::match);
+    if (!std::ranges::is_sorted(bindings, std::less{}, &Binding::match))
+        std::ranges::stable_sort(bindings, std::less{}, &Binding::match);
+    return check_sorted(std::move(bindings));
+}
+
+Result<Bindings> Bindings::check_sorted(std::vector<Binding> bindings) {
     if (auto ok = check_all(bindings); !ok) return pass_on(ok);
     return Bindings(std::move(bindings));
 }
 
 const Binding* Bindings::find(const Match& match) const {
-    const auto at = std::ranges::lower_bound(bindings_, match, std::less{}, &Binding::match);
-    return at != bindings_.end() && at->match == match ? &*at : nullptr;
+    const auto at = std::ranges::lower_bound(all(), match, std::less{}, &Binding::match);
+    return at != end() && at->match == match ? &*at : nullptr;
 }
 
 void Bindings::inherit_since(const Bindings& before, std::int64_t now) {
+    if (empty()) return;
+    if (bindings_.use_count() > 1) bindings_ = std::make_shared<std::vector<Binding>>(*bindings_);
     auto old = before.begin();
-    for (Binding& binding : bindings_) {
+    for (Binding& binding : *bindings_) {
         while (old != before.end() && old->match < binding.match) ++old;
         const bool same = old != before.end() && old->same_meaning(binding);
         binding.since = same && old->since != 0 ? old->since : now;
@@ -113,16 +121,16 @@ void Bindings::inherit_since(const Bindings& before, std::int64_t now) {
 std::span<const Binding> Bindings::on(Protocol protocol, const Prefix& prefix) const {
     const Match lowest{protocol, prefix,
                        Ports::any()};  // sorts before every other range on the prefix
-    const auto first = std::ranges::lower_bound(bindings_, lowest, std::less{}, &Binding::match);
+    const auto first = std::ranges::lower_bound(all(), lowest, std::less{}, &Binding::match);
     auto last = first;
-    while (last != bindings_.end() && same_prefix(last->match, lowest)) ++last;
+    while (last != end() && same_prefix(last->match, lowest)) ++last;
     return {first, last};
 }
 
 const Binding* Bindings::lookup(Protocol protocol, const Address& address,
                                 std::uint16_t port) const {
     const Binding* best = nullptr;
-    for (const Binding& binding : bindings_) {
+    for (const Binding& binding : all()) {
         const Match& match = binding.match;
         if (match.protocol != protocol || !match.prefix.contains(address) ||
             !match.ports.contains(port))
@@ -136,7 +144,7 @@ std::vector<Considered> Bindings::consider(Protocol protocol, const Address& add
                                            std::uint16_t port) const {
     const Binding* winner = lookup(protocol, address, port);
     std::vector<Considered> considered;
-    for (const Binding& binding : bindings_) {
+    for (const Binding& binding : all()) {
         if (binding.match.protocol != protocol || !binding.match.prefix.contains(address)) continue;
         Lost lost = Lost::no;
         if (!binding.match.ports.contains(port))
@@ -180,13 +188,16 @@ bool waits_behind(const Binding& binding, const Bindings& runtime) {
 
 }  // namespace
 
-Result<Overlay> overlay(const Bindings& config, const Bindings& runtime) {
-    std::vector<Binding> merged(runtime.begin(), runtime.end());
-    std::vector<Binding> shadowed;
-    merged.reserve(config.size() + runtime.size());
+Result<Overlay> Overlay::make(const Bindings& config, const Bindings& runtime) {
+    if (runtime.empty()) return Overlay{config, {}};
+    std::vector<Binding> answering, shadowed, merged;
+    answering.reserve(config.size());
     for (const Binding& binding : config)
-        (waits_behind(binding, runtime) ? shadowed : merged).push_back(binding);
-    auto effective = Bindings::make(std::move(merged));
+        (waits_behind(binding, runtime) ? shadowed : answering).push_back(binding);
+    merged.reserve(answering.size() + runtime.size());
+    std::ranges::merge(answering, runtime, std::back_inserter(merged), std::less{}, &Binding::match,
+                       &Binding::match);
+    auto effective = Bindings::check_sorted(std::move(merged));
     if (!effective) return pass_on(effective);
     return Overlay{std::move(*effective), std::move(shadowed)};
 }

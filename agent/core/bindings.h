@@ -2,6 +2,7 @@
 // A table of bindings, and the lookup that the BPF program must agree with.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -17,7 +18,8 @@ struct Considered {
 };
 std::string_view to_string(Lost lost);  // "shorter prefix", "wider port range", …; "" for no
 
-// Sorted by match, no match twice, ranges on one prefix nested and at most 16 deep.
+// Sorted by match, no match twice, ranges on one prefix nested and at most 16 deep. Copies share
+// the bindings: a generation of a million costs its successor nothing that it does not change.
 class Bindings {
   public:
     Bindings() = default;
@@ -26,11 +28,15 @@ class Bindings {
     // ranges, ranges nested deeper than 16, more than 65,535 ports or ranges on one prefix.
     static Result<Bindings> make(std::vector<Binding> bindings);
 
-    std::span<const Binding> all() const { return bindings_; }
-    std::size_t size() const { return bindings_.size(); }
-    bool empty() const { return bindings_.empty(); }
-    auto begin() const { return bindings_.begin(); }
-    auto end() const { return bindings_.end(); }
+    std::span<const Binding> all() const {
+        return bindings_ ? std::span<const Binding>(*bindings_) : std::span<const Binding>();
+    }
+    std::size_t size() const { return all().size(); }
+    bool empty() const { return all().empty(); }
+    auto begin() const { return all().begin(); }
+    auto end() const { return all().end(); }
+    // One is a copy of the other: equal in everything, places and times too, at no cost.
+    bool shares(const Bindings& other) const { return bindings_ == other.bindings_; }
 
     const Binding* find(const Match& match) const;
 
@@ -52,8 +58,11 @@ class Bindings {
     const Binding* covering(const Match& match) const;
 
   private:
-    explicit Bindings(std::vector<Binding> bindings) : bindings_(std::move(bindings)) {}
-    std::vector<Binding> bindings_;
+    friend struct Overlay;
+    explicit Bindings(std::vector<Binding> bindings)
+        : bindings_(std::make_shared<std::vector<Binding>>(std::move(bindings))) {}
+    static Result<Bindings> check_sorted(std::vector<Binding> bindings);
+    std::shared_ptr<std::vector<Binding>> bindings_;  // null: none
 };
 
 // Several owners, one table: a runtime binding answers over the config's with the same match, or
@@ -62,7 +71,10 @@ class Bindings {
 struct Overlay {
     Bindings effective;
     std::vector<Binding> shadowed;  // the config's bindings that wait behind a runtime one
+    static Result<Overlay> make(const Bindings& config, const Bindings& runtime);
 };
-Result<Overlay> overlay(const Bindings& config, const Bindings& runtime);
+inline Result<Overlay> overlay(const Bindings& config, const Bindings& runtime) {
+    return Overlay::make(config, runtime);
+}
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/config_reader.h"
+#include "core/lint.h"
 #include "core/text.h"
 #include "sluice/abi.h"
 
@@ -16,6 +17,7 @@ constexpr std::size_t largest_config = std::size_t{32}
 constexpr std::size_t most_prefixes = 1'000'000;  // limits.prefixes
 constexpr std::size_t most_bindings = 4'000'000;  // before their prefixes are counted
 constexpr std::size_t longest_description = 1000;
+constexpr std::size_t most_warnings = 20;     // of one kind
 constexpr std::size_t most_list_errors = 20;  // of one prefix file; its other lines are skipped
 
 std::string directory_of(std::string_view path) {
@@ -110,9 +112,11 @@ class Parser {
         ConfigFile& file = loaded_.emplace_back();
         file.name = std::make_shared<const std::string>(known_as);
         file.text = std::move(*text);
-        config_.files.push_back(known_as);
-        hash_into(config_.content, known_as);
+        // The main file is the same by whatever path it was named.
+        hash_into(config_.content, config_.files.empty() ? std::string_view() : known_as);
         hash_into(config_.content, file.text);
+        config_.files.push_back(known_as);
+        out_.content = config_.content;
         return &file;
     }
 
@@ -623,6 +627,7 @@ class Parser {
         if (!table) return add_table_error(table.error());
         config_.bindings = std::move(*table);
         warn_unused();
+        warn_covered();
         out_.config = std::move(config_);
     }
 
@@ -729,6 +734,17 @@ class Parser {
                 reader_.warning(
                     *place.file, *place.key,
                     "service " + quoted(name) + " is defined, but nothing is bound to it");
+    }
+
+    void warn_covered() {
+        for (const Binding* binding : covered_bindings(config_.bindings, most_warnings)) {
+            const auto file = std::ranges::find_if(
+                loaded_, [&](const ConfigFile& one) { return *one.name == *binding->file; });
+            if (file != loaded_.end())
+                reader_.warning_at(
+                    *file, static_cast<std::uint32_t>(binding->line - 1),
+                    to_string(*binding) + " never answers: more specific bindings take all of it");
+        }
     }
 
     ConfigFiles& files_;

@@ -75,7 +75,7 @@ struct Config {
     Admins admins;
     Guards guards;
     std::vector<std::string> files;  // the main file first, then all it includes and lists, as read
-    std::uint64_t content = 0;       // FNV-1a over names and bytes of `files`: "has it changed?"
+    std::uint64_t content = 0;       // FNV-1a over bytes and names (but the main file's) of `files`
 };
 
 // One thing wrong (or suspicious) in a file. The line itself goes with it, for the caret.
@@ -92,6 +92,8 @@ struct CheckedConfig {
     std::vector<Problem> errors;   // the first 20
     std::size_t more_errors = 0;   // found beyond those
     std::vector<Problem> warnings;
+    std::uint64_t content =
+        0;  // of what could be read, valid or not: "has it changed?"; 0: nothing
     bool valid() const { return config.has_value(); }
 };
 

@@ -87,6 +87,15 @@ void ConfigReader::error(const ConfigFile& file, const YamlNode& node, const Err
     error(file, node, problem.message(), problem.hint());
 }
 
+void ConfigReader::warning_at(const ConfigFile& file, std::uint32_t line, std::string message) {
+    if (out_.warnings.size() >= most_errors) return;
+    out_.warnings.push_back({{*file.name, static_cast<int>(line) + 1, 0},
+                             std::move(message),
+                             "",
+                             line_of(file.text, line),
+                             0});
+}
+
 void ConfigReader::warning(const ConfigFile& file, const YamlNode& node, std::string message,
                            std::string hint) {
     if (out_.warnings.size() >= most_errors) return;

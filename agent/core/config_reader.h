@@ -30,6 +30,8 @@ class ConfigReader {
     void error(const ConfigFile& file, const YamlNode& node, const Error& error);
     void warning(const ConfigFile& file, const YamlNode& node, std::string message,
                  std::string hint = "");
+    // Of a line, from 0.
+    void warning_at(const ConfigFile& file, std::uint32_t line, std::string message);
     // What is wrong with a file, and with no line of it.
     void error_of_file(const ConfigFile& file, std::string message);
     // What is wrong with a line of a text file, from 0.

@@ -16,6 +16,7 @@ Target otherwise(const Bindings& table, const Match& match) {
 }
 
 void compare_bindings(Plan& plan, const Bindings& from, const Bindings& to) {
+    if (from.shares(to)) return;
     auto old = from.begin();
     auto fresh = to.begin();
     while (old != from.end() || fresh != to.end()) {
@@ -92,8 +93,9 @@ void compare_services(Plan& plan, const std::map<std::string, ServiceConfig>& fr
 
 // What one owner says, whether it answers or waits: after an unbind, what waited answers.
 bool say_the_same(const Bindings& from, const Bindings& to) {
-    return std::ranges::equal(from, to,
-                              [](const Binding& a, const Binding& b) { return a.same_meaning(b); });
+    return from.shares(to) || std::ranges::equal(from, to, [](const Binding& a, const Binding& b) {
+               return a.same_meaning(b);
+           });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/bindings.h"
@@ -19,6 +20,21 @@ struct Change {
     bool operator==(const Change& o) const {
         return binding.same_meaning(o.binding) && other == o.other;
     }
+};
+
+enum class ChangeKind : std::uint8_t { added, moved, removed };
+
+// A guard that a change runs against, and what to say to insist.
+struct RefusedBy {
+    std::string guard;    // "max_removed", as the config calls it
+    std::string message;  // the numbers, and the guard
+    std::string allow;    // the word of --allow
+    std::size_t count = 0;
+    struct First {
+        ChangeKind kind = ChangeKind::removed;
+        Change change;
+    };
+    std::vector<First> first;  // the first bindings concerned
 };
 
 struct ServiceChange {
@@ -45,6 +61,9 @@ struct Plan {
     std::size_t bindings = 0;                   // how many answer afterwards
     std::vector<ServiceChange> services;
     std::vector<Warning> warnings;
+    std::vector<RefusedBy> refused_by;  // not empty: nothing was changed
+    // What making it took, step by step, in milliseconds.
+    std::vector<std::pair<std::string, double>> times;
     bool other_changes =
         false;  // admins, guards or owners differ though no binding or service does
     bool changes() const {

@@ -4,12 +4,20 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <map>
 
 namespace sluice {
 namespace {
 
 Json text_or_null(const SharedText& text) { return text ? Json(*text) : Json(nullptr); }
 Json time_or_null(std::int64_t time) { return time == 0 ? Json(nullptr) : Json(time); }
+
+Json author_json(const Author& by) {
+    return {{"uid", by.uid},
+            {"login_uid", by.login_uid < 0 ? Json(nullptr) : Json(by.login_uid)},
+            {"pid", by.pid},
+            {"command", by.command}};
+}
 
 const char* kind_word(ServiceChange::Kind kind) {
     switch (kind) {
@@ -23,13 +31,71 @@ const char* kind_word(ServiceChange::Kind kind) {
     return "";
 }
 
-Json changes_json(const std::vector<Change>& changes, const char* other) {
-    Json list = Json::array();
-    for (const Change& change : changes) {
-        Json item = binding_json(change.binding, false);
-        item[other] = target_word(change.other);
-        list.push_back(std::move(item));
+// How the list is called, and who else it is about.
+struct KindWords {
+    const char* list;
+    const char* other;
+};
+KindWords words_of(ChangeKind kind) {
+    switch (kind) {
+        case ChangeKind::added:
+            return {"added", "takes_from"};
+        case ChangeKind::moved:
+            return {"moved", "from"};
+        case ChangeKind::removed:
+            return {"removed", "falls_to"};
     }
+    return {"", ""};
+}
+
+Json change_json(ChangeKind kind, const Change& change) {
+    Json item = binding_json(change.binding, false);
+    item[words_of(kind).other] = target_word(change.other);
+    return item;
+}
+
+Json refused_json(const std::vector<RefusedBy>& refusals) {
+    Json list = Json::array();
+    for (const RefusedBy& refused : refusals) {
+        Json first = Json::array();
+        for (const auto& [kind, change] : refused.first) {
+            first.push_back(change_json(kind, change));
+            first.back()["change"] = words_of(kind).list;
+        }
+        list.push_back({{"guard", refused.guard},
+                        {"message", refused.message},
+                        {"allow", refused.allow},
+                        {"count", refused.count},
+                        {"first", std::move(first)}});
+    }
+    return list;
+}
+
+Json times_json(const Plan& plan) {
+    Json list = Json::array();
+    for (const auto& [step, milliseconds] : plan.times)
+        list.push_back({{"step", step}, {"milliseconds", milliseconds}});
+    return list;
+}
+
+Json per_service_json(const Plan& plan) {
+    struct Row {
+        std::size_t added = 0, gained = 0, lost = 0, removed = 0;
+    };
+    std::map<std::string, Row> rows;
+    for (const Change& change : plan.added) ++rows[target_word(change.binding.target)].added;
+    for (const Change& change : plan.removed) ++rows[target_word(change.binding.target)].removed;
+    for (const Change& change : plan.moved) {
+        ++rows[target_word(change.binding.target)].gained;
+        ++rows[target_word(change.other)].lost;
+    }
+    Json list = Json::array();
+    for (const auto& [name, row] : rows)
+        list.push_back({{"name", name},
+                        {"added", row.added},
+                        {"moved_to", row.gained},
+                        {"moved_from", row.lost},
+                        {"removed", row.removed}});
     return list;
 }
 
@@ -95,18 +161,13 @@ Json warnings_json(const std::vector<Warning>& warnings) {
 }
 
 Json change_json(const Generation& generation) {
-    const Author& by = generation.by;
-    return {{"time", generation.time == 0 ? Json(nullptr) : Json(generation.time)},
+    return {{"time", time_or_null(generation.time)},
             {"cause", generation.cause},
-            {"by",
-             {{"uid", by.uid},
-              {"login_uid", by.login_uid < 0 ? Json(nullptr) : Json(by.login_uid)},
-              {"pid", by.pid},
-              {"command", by.command}}},
+            {"by", author_json(generation.by)},
             {"note", generation.note.empty() ? Json(nullptr) : Json(generation.note)}};
 }
 
-Json plan_json(const Plan& plan) {
+Json plan_head_json(const Plan& plan) {
     Json services = Json::array();
     for (const ServiceChange& change : plan.services) {
         Json fields = Json::object();
@@ -117,13 +178,50 @@ Json plan_json(const Plan& plan) {
     }
     return {{"changed", plan.changes()},
             {"base_generation", plan.base},
-            {"added", changes_json(plan.added, "takes_from")},
-            {"moved", changes_json(plan.moved, "from")},
-            {"removed", changes_json(plan.removed, "falls_to")},
+            {"counts",
+             {{"added", plan.added.size()},
+              {"moved", plan.moved.size()},
+              {"removed", plan.removed.size()}}},
+            {"per_service", per_service_json(plan)},
             {"bindings", plan.bindings},
             {"services", std::move(services)},
-            {"refused_by", Json::array()},
-            {"warnings", warnings_json(plan.warnings)}};
+            {"refused_by", refused_json(plan.refused_by)},
+            {"warnings", warnings_json(plan.warnings)},
+            {"times", times_json(plan)}};
+}
+
+ChangesView::ChangesView(const Plan& plan, std::size_t most_of_each) {
+    const auto take = [&](ChangeKind kind, const std::vector<Change>& list) {
+        for (std::size_t i = 0; i < std::min(list.size(), most_of_each); ++i)
+            changes_.emplace_back(kind, &list[i]);
+    };
+    take(ChangeKind::added, plan.added);
+    take(ChangeKind::moved, plan.moved);
+    take(ChangeKind::removed, plan.removed);
+}
+
+Json ChangesView::part(std::size_t from, std::size_t count) const {
+    Json lists = {{"added", Json::array()}, {"moved", Json::array()}, {"removed", Json::array()}};
+    for (std::size_t i = from; i < std::min(from + count, changes_.size()); ++i) {
+        const auto& [kind, change] = changes_[i];
+        lists[words_of(kind).list].push_back(change_json(kind, *change));
+    }
+    return lists;
+}
+
+Json record_json(const Record& record, Standing standing) {
+    return {{"generation", record.number},
+            {"time", time_or_null(record.time)},
+            {"owner", to_string(record.owner)},
+            {"cause", record.cause},
+            {"by", author_json(record.by)},
+            {"note", record.note.empty() ? Json(nullptr) : Json(record.note)},
+            {"summary", summary_of(record)},
+            {"added", record.added},
+            {"moved", record.moved},
+            {"removed", record.removed},
+            {"restores", record.restores == 0 ? Json(nullptr) : Json(record.restores)},
+            {"state", to_string(standing)}};
 }
 
 bool BindingFilter::matches(const Binding& binding) const {

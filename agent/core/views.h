@@ -8,6 +8,7 @@
 
 #include "core/bindings.h"
 #include "core/config.h"
+#include "core/history.h"
 #include "core/plan.h"
 #include "core/registered_socket.h"
 
@@ -24,8 +25,24 @@ Json socket_json(const RegisteredSocket& socket, std::string_view state);
 Json warnings_json(const std::vector<Warning>& warnings);
 // Who made a generation, when, and why: {time, cause, by, note}.
 Json change_json(const Generation& generation);
-// The keys of `plan`, which apply, reload, bind, unbind and rollback share.
-Json plan_json(const Plan& plan);
+// The keys of `plan`, which apply, reload, bind, unbind and rollback share: all but the three lists
+// of bindings. `counts` says how long those are, `per_service` what is in them by service.
+Json plan_head_json(const Plan& plan);
+// The lists, in parts, because those of a million bindings would take a gigabyte at once.
+class ChangesView {
+  public:
+    // At most so many of each list. The plan must outlive it.
+    ChangesView(const Plan& plan, std::size_t most_of_each);
+    std::size_t size() const { return changes_.size(); }
+    // {"added": […], "moved": […], "removed": […]} of elements from .. from+count-1
+    Json part(std::size_t from, std::size_t count) const;
+
+  private:
+    std::vector<std::pair<ChangeKind, const Change*>> changes_;
+};
+
+// One generation of `history`.
+Json record_json(const Record& record, Standing standing);
 
 // What `bindings` selects; every filter that is set must hold.
 struct BindingFilter {

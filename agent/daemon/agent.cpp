@@ -3,86 +3,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
+#include <ranges>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
 #include "sys/clock.h"
-#include "sys/files.h"
 #include "sys/routes.h"
 
 namespace sluice {
-namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::size_t routes_checked = 64;  // of one change: each is two questions to the kernel
-
-std::string count_words(const Plan& plan) {
-    return std::to_string(plan.added.size()) + " added, " + std::to_string(plan.moved.size()) +
-           " moved, " + std::to_string(plan.removed.size()) + " removed";
-}
-
-// One line of a failure that may be about many places.
-std::string summary(const Error& error) {
-    std::string text = error.message();
-    text.resize(std::min(text.find('\n'), text.size()));
-    if (const std::size_t places = error.where().size(); places > 1)
-        text += " (and " + std::to_string(places - 1) + " more)";
-    return text;
-}
-
-// " (sluice.yaml:4)"; "" where only the kernel's table says it, which has no places.
-std::string place_of(const Binding& binding) {
-    if (binding.file == nullptr) return "";
-    return " (" + to_string(Place{*binding.file, binding.line, 0}) + ")";
-}
-
-// The config's bindings that one with this match silences: the same match, or a range that overlaps
-// its own in part (core's overlay()).
-std::vector<const Binding*> silenced_by(const Match& match, const Bindings& config) {
-    std::vector<const Binding*> silenced;
-    for (const Binding& binding : config.on(match.protocol, match.prefix)) {
-        const Ports &mine = match.ports, &its = binding.match.ports;
-        if (mine == its || (mine.touches(its) && !mine.contains(its) && !its.contains(mine)))
-            silenced.push_back(&binding);
-    }
-    return silenced;
-}
-
-// A runtime binding that the config now says too is the config's; one that it contradicts stays,
-// and the config's waits behind it.
-std::vector<Binding> still_runtime(const Bindings& runtime, const Bindings& config,
-                                   std::vector<Warning>& warnings) {
-    std::vector<Binding> kept;
-    for (const Binding& binding : runtime) {
-        const Binding* same = config.find(binding.match);
-        if (same != nullptr && same->target == binding.target) continue;
-        for (const Binding* said : silenced_by(binding.match, config))
-            warnings.push_back({"waits-behind-runtime",
-                                to_string(*said) + place_of(*said) +
-                                    " waits behind a runtime binding to " +
-                                    to_string(binding.target),
-                                "sluicectl unbind " + to_string(binding.match)});
-        kept.push_back(binding);
-    }
-    return kept;
-}
-
-// With the services that it falls back to: a policy must not name one that is gone.
-void keep_service(std::map<std::string, ServiceConfig>& services,
-                  const std::map<std::string, ServiceConfig>& before, std::string name) {
-    while (!services.contains(name)) {
-        const auto kept = before.find(name);
-        if (kept == before.end()) return;
-        services.insert(*kept);
-        if (kept->second.unavailable.kind != Unavailable::Kind::fallback) return;
-        name = kept->second.unavailable.fallback;
-    }
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
     auto store = StateStore::open(options.state_dir);
@@ -99,9 +28,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
     if (auto ok = agent->remember_attached(); !ok) spdlog::error("{}", ok.error().message());
     if (auto ok = agent->recover(); !ok) return pass_on(ok);
     agent->tick();
-    auto reloaded = agent->reload(Author{0, -1, 0, "sluiced"}, "start");
-    // Logged once, by reload(); the agent goes on with what runs.
-    (void)reloaded;
+    agent->look_at_config();
     return agent;
 }
 
@@ -115,28 +42,39 @@ Result<> Agent::recover() {
     if (number == 0) return bring_back();
     auto bindings = kernel::read_bindings(dispatcher.maps());
     if (!bindings) return pass_on(bindings, "read the running bindings");
-    Generation generation = from_kernel(*bindings);
-    if (number != 0) {
-        auto stored = store_.load(number);
-        auto table = stored ? overlay(stored->config, stored->runtime) : Result<Overlay>(Overlay{});
-        const auto same = [](const Binding& a, const Binding& b) { return a.same_meaning(b); };
-        if (stored && table && std::ranges::equal(table->effective, *bindings, same)) {
-            generation = std::move(*stored);
-        } else {
-            spdlog::warn(
-                "generation {} in the state directory is not what the kernel answers from{}; "
-                "going on from the kernel's table",
-                number, stored ? "" : " (" + stored.error().message() + ")");
-            // Over one that is missing, damaged or another; not over one that could not be read.
-            const int problem = stored ? 0 : stored.error().code();
-            if (problem == 0 || problem == ENOENT)
-                if (auto ok = store_.save(generation); !ok)
-                    spdlog::error("a reboot would not bring it back: {}", ok.error().message());
-        }
-    }
+    Generation generation = as_the_kernel_says(number, *bindings);
     spdlog::info("adopted generation {}: {} bindings, {} sockets", number, bindings->size(),
                  plane_->sockets().all().size());
     return make_current(std::move(generation));
+}
+
+// The stored generation of that number, where it is what the kernel answers from. Where it is not,
+// the kernel's bindings, and of the stored one what the kernel does not know.
+Generation Agent::as_the_kernel_says(std::uint64_t number, const Bindings& bindings) {
+    auto stored = store_.load(number);
+    auto table = stored ? overlay(stored->config, stored->runtime) : Result<Overlay>(Overlay{});
+    const auto same = [](const Binding& a, const Binding& b) { return a.same_meaning(b); };
+    if (stored && table && std::ranges::equal(table->effective, bindings, same))
+        return std::move(*stored);
+    spdlog::warn(
+        "generation {} in the state directory is not what the kernel answers from{}; "
+        "going on from the kernel's table",
+        number, stored ? "" : " (" + stored.error().message() + ")");
+    Generation generation = from_kernel(bindings);
+    if (stored) {
+        std::swap(stored->config, generation.config);
+        std::swap(stored->runtime, generation.runtime);
+        for (auto& [name, service] : generation.services)
+            stored->services.try_emplace(name, service);
+        generation = std::move(*stored);
+        generation.config_content = 0;  // so that the config is looked at again
+    }
+    // Over one that is missing, damaged or another; not over one that could not be read.
+    const int problem = stored ? 0 : stored.error().code();
+    if (problem == 0 || problem == ENOENT)
+        if (auto ok = store_.save(generation); !ok)
+            spdlog::error("a reboot would not bring it back: {}", ok.error().message());
+    return generation;
 }
 
 // After a reboot: the last generation answers again, before the config is looked at.
@@ -147,10 +85,34 @@ Result<> Agent::bring_back() {
         if (!last) return {};  // the first start of all
         spdlog::warn("the number of the last generation is lost: taking the newest, {}", *last);
     }
-    auto generation = store_.load(*last);
-    if (generation) return restore(std::move(*generation));
-    spdlog::error("the last generation cannot be brought back: {}", generation.error().message());
+    // An older one is better than none at all.
+    std::vector<std::uint64_t> numbers{*last};
+    for (const Record& record : store_.history(*last) | std::views::reverse)
+        if (record.number < *last) numbers.push_back(record.number);
+    for (const std::uint64_t number : numbers) {
+        auto generation = store_.load(number);
+        if (generation) return bring_back(std::move(*generation));
+        spdlog::error("generation {} cannot be brought back: {}", number,
+                      generation.error().message());
+    }
     return {};
+}
+
+// One that was not confirmed before the machine was booted is not brought back: the one before is.
+Result<> Agent::bring_back(Generation last) {
+    if (!last.pending || last.pending->boot == boot_id()) return restore(std::move(last));
+    const std::string which = "generation " + std::to_string(last.number);
+    running_.generation = std::move(last);
+    auto proposed = going_back(running_.generation.pending->return_to, Author{0, -1, 0, "sluiced"},
+                               "not confirmed", which + " was not confirmed before a reboot");
+    auto stored = proposed ? store_.save(proposed->to) : Result<>(pass_on(proposed));
+    if (stored) {
+        spdlog::warn("{} was not confirmed before a reboot: the one before it answers", which);
+        return restore(std::move(proposed->to));
+    }
+    spdlog::error("{} was not confirmed before a reboot, and cannot be left: {}", which,
+                  stored.error().message());
+    return restore(std::move(running_.generation));
 }
 
 Generation Agent::from_kernel(const Bindings& bindings) const {
@@ -183,12 +145,16 @@ Result<> Agent::restore(Generation last) {
 Result<> Agent::make_current(Generation generation) {
     auto table = overlay(generation.config, generation.runtime);
     if (!table) return pass_on(table);
+    make_current(std::move(generation), std::move(*table));
+    return {};
+}
+
+void Agent::make_current(Generation generation, Overlay table) {
     access_ = AccessRules{generation.admins, generation.services};
-    running_ = {std::move(generation), std::make_shared<const Overlay>(std::move(*table)), {}};
+    running_ = {std::move(generation), std::make_shared<const Overlay>(std::move(table)), {}};
     running_.use = count_use(running_.table->effective);
     remember();
     note_health();
-    return {};
 }
 
 // What a reboot is to bring back. Also for what an agent that was killed had no time to remember.
@@ -206,198 +172,6 @@ void Agent::remember() {
     if (not_stored_ != before)
         spdlog::error("generation {} answers, but after a reboot an older one would: {}", number,
                       not_stored_);
-}
-
-Generation Agent::next(const Author& by, std::string cause, Owner owner) const {
-    Generation next = running_.generation;
-    next.number = std::max(running_.generation.number, store_.highest()) + 1;
-    next.time = unix_time();
-    next.by = by;
-    next.cause = std::move(cause);
-    next.owner = owner;
-    next.note.clear();
-    return next;
-}
-
-// Stored, then active by one flip, then remembered. Until the flip everything is as it was.
-Result<Plan> Agent::commit(Generation next, std::vector<Warning> warnings) {
-    auto table = overlay(next.config, next.runtime);
-    if (!table) return pass_on(table);
-    Plan plan = make_plan(running_.generation, running_.table->effective, next, table->effective);
-    plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
-    if (!plan.changes()) {
-        // The same answers, perhaps from other lines of other files.
-        next.number = running_.generation.number;
-        next.time = running_.generation.time;
-        next.by = running_.generation.by;
-        next.cause = running_.generation.cause;
-        next.owner = running_.generation.owner;
-        next.note = running_.generation.note;
-        if (next.number != 0)
-            if (auto ok = store_.save(next); !ok) return pass_on(ok);
-        if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);
-        return plan;
-    }
-    if (auto ok = store_.save(next); !ok) return pass_on(ok, "store the new generation");
-    auto stats = plane_->apply(
-        {next.number, next.time, &running_.table->effective, &table->effective, &next.services});
-    if (!stats) {
-        store_.drop(next.number);
-        return pass_on(stats);
-    }
-    spdlog::info("generation {} answers: {}, {} bindings ({} by {})", next.number,
-                 count_words(plan), table->effective.size(), next.cause, to_string(next.by));
-    if (auto ok = make_current(std::move(next)); !ok) return pass_on(ok);
-    add_warnings(plan);
-    want_grace();
-    return plan;
-}
-
-Result<Generation> Agent::with_config(Config config, const Author& by, const std::string& cause,
-                                      std::vector<Warning>& warnings) const {
-    Generation made = next(by, cause, Owner::config);
-    made.admins = std::move(config.admins);
-    made.guards = std::move(config.guards);
-    made.config = std::move(config.bindings);
-    made.config.inherit_since(running_.generation.config, made.time);
-    made.config_path = options_.config;
-    made.config_files = config.files.size();
-    made.config_content = config.content;
-    auto runtime =
-        Bindings::make(still_runtime(running_.generation.runtime, made.config, warnings));
-    if (!runtime) return pass_on(runtime);
-    made.runtime = std::move(*runtime);
-    for (const Binding& binding : made.runtime) {
-        if (!binding.target.is_service() || config.services.contains(*binding.target.name))
-            continue;
-        // A runtime binding keeps its service, and never makes a reload fail.
-        const std::string& name = *binding.target.name;
-        keep_service(config.services, running_.generation.services, name);
-        warnings.push_back(
-            {"service-kept-by-runtime",
-             "service '" + name + "' left the config, but a runtime binding needs it",
-             "sluicectl unbind " + to_string(binding.match)});
-    }
-    made.services = std::move(config.services);
-    return made;
-}
-
-Result<Plan> Agent::reload(const Author& by, const std::string& cause) {
-    RealConfigFiles files(options_.config);
-    const std::int64_t now = unix_time();
-    CheckedConfig checked = check_config(files, options_.config);
-    config_times_.clear();
-    const auto refuse = [&](const Error& error) {
-        config_status_ = {ConfigState::invalid, summary(error), now};
-        spdlog::error("{}: {}; generation {} goes on as it was", cause, config_status_.problem,
-                      running_.generation.number);
-        return fail(error);
-    };
-    if (!checked.valid()) return refuse(to_error(checked));
-    const auto directory = fs::path(options_.config).parent_path();
-    for (const std::string& file : checked.config->files) {
-        std::error_code ignored;  // a file that went away meanwhile counts as changed
-        // The main file is named as the user did, the others from its directory.
-        const auto path =
-            &file == &checked.config->files.front() ? fs::path(options_.config) : directory / file;
-        config_times_[path.string()] = fs::last_write_time(path, ignored);
-    }
-    std::vector<Warning> warnings;
-    for (const Problem& warning : checked.warnings)
-        warnings.push_back(
-            {"config", to_string(warning.place) + ": " + warning.message, warning.hint});
-    auto made = with_config(std::move(*checked.config), by, cause, warnings);
-    if (!made) return refuse(made.error());
-    auto plan = commit(std::move(*made), std::move(warnings));
-    if (!plan) return refuse(plan.error());
-    config_status_ = {};
-    return plan;
-}
-
-ConfigStatus Agent::config_status() const {
-    ConfigStatus status = config_status_;
-    if (status.state == ConfigState::invalid) return status;
-    for (const auto& [file, time] : config_times_) {
-        std::error_code error;
-        if (fs::last_write_time(file, error) != time || error) status.state = ConfigState::changed;
-    }
-    return status;
-}
-
-Result<Plan> Agent::bind(const BindRequest& request, const Author& by) {
-    if (request.target.is_service() && !running_.generation.services.contains(*request.target.name))
-        return fail(Error(Failure::invalid, "there is no service '" + *request.target.name + "'")
-                        .hint("services are defined in " + options_.config));
-    Generation made = next(by, "bind", Owner::runtime);
-    made.note = request.note;
-    std::vector<Binding> runtime(made.runtime.begin(), made.runtime.end());
-    const SharedText note =
-        request.note.empty() ? nullptr : std::make_shared<const std::string>(request.note);
-    for (const Match& match : request.matches) {
-        const Binding* config = made.config.find(match);
-        if (config != nullptr && config->target == request.target &&
-            made.runtime.find(match) == nullptr)
-            continue;  // it is so already
-        const auto silenced = silenced_by(match, made.config);
-        if (!silenced.empty() && !request.override_config && made.runtime.find(match) == nullptr)
-            return fail(Error(Failure::refused, to_string(*silenced.front()) +
-                                                    " is bound by the config" +
-                                                    place_of(*silenced.front()))
-                            .hint("to answer over it until unbound: --override"));
-        std::erase_if(runtime, [&](const Binding& old) {
-            return old.match == match && !(old.target == request.target);
-        });
-        if (std::ranges::any_of(runtime, [&](const Binding& old) { return old.match == match; }))
-            continue;
-        Binding binding{match, request.target, Owner::runtime, 0, made.time, nullptr, note};
-        runtime.push_back(std::move(binding));
-    }
-    auto bound = Bindings::make(std::move(runtime));
-    if (!bound) return pass_on(bound);
-    made.runtime = std::move(*bound);
-    return commit(std::move(made), {});
-}
-
-Result<Plan> Agent::unbind(const std::vector<Match>& matches, const Author& by) {
-    Generation made = next(by, "unbind", Owner::runtime);
-    for (const Match& match : matches) {
-        if (made.runtime.find(match) != nullptr) continue;
-        const Binding* config = made.config.find(match);
-        if (config == nullptr)
-            return fail(Failure::invalid, "there is no binding " + to_string(match));
-        return fail(Error(Failure::refused,
-                          to_string(*config) + " belongs to the config" + place_of(*config))
-                        .hint("remove it there, and: sluicectl reload"));
-    }
-    std::vector<Binding> runtime;
-    for (const Binding& binding : made.runtime)
-        if (std::ranges::find(matches, binding.match) == matches.end()) runtime.push_back(binding);
-    made.runtime = Bindings::make(std::move(runtime)).value_or(Bindings());  // a subset is valid
-    return commit(std::move(made), {});
-}
-
-// What the operator should know about what was just made to answer.
-void Agent::add_warnings(Plan& plan) const {
-    std::set<std::string> services;
-    std::set<Prefix> prefixes;
-    for (const auto* changes : {&plan.added, &plan.moved})
-        for (const Change& change : *changes) {
-            if (change.binding.target.is_service()) services.insert(*change.binding.target.name);
-            if (change.binding.target.kind != Target::Kind::pass &&
-                prefixes.size() < routes_checked)
-                prefixes.insert(change.binding.match.prefix);
-        }
-    for (const std::string& name : services)
-        if (const ServiceHealth judged = health(name); judged.state != ServiceState::ok)
-            plan.warnings.push_back({"service-without-sockets", name + ": " + judged.message,
-                                     "sluicectl register " + name + " …"});
-    for (const Prefix& prefix : prefixes) {
-        const auto local = is_local(prefix);
-        if (local && !*local)
-            plan.warnings.push_back({"no-local-route",
-                                     to_string(prefix) + ": no local route, nothing will arrive",
-                                     "ip route add local " + to_string(prefix) + " dev lo"});
-    }
 }
 
 Result<bool> Agent::detach(const Author& by) {

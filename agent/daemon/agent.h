@@ -5,7 +5,6 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -19,8 +18,11 @@
 #include "core/config.h"
 #include "core/explain.h"
 #include "core/generation.h"
+#include "core/guards.h"
 #include "core/health.h"
+#include "core/history.h"
 #include "core/plan.h"
+#include "daemon/config_watch.h"
 #include "daemon/options.h"
 #include "daemon/rates.h"
 #include "daemon/state_store.h"
@@ -38,11 +40,12 @@ struct Running {
 };
 
 // How the default config file stands to what runs.
-enum class ConfigState : std::uint8_t { applied, changed, invalid };
+enum class ConfigState : std::uint8_t { applied, changed, set_aside, other_file, invalid };
 
 struct ConfigStatus {
     ConfigState state = ConfigState::applied;
-    std::string problem;     // why it is invalid; empty otherwise
+    std::string problem;     // why it is not applied, as far as there is a reason
+    bool failed = false;     // the last attempt to apply it was refused, or it is invalid
     std::int64_t since = 0;  // of the problem, seconds since 1970
 };
 
@@ -51,6 +54,15 @@ struct BindRequest {
     std::vector<Match> matches;
     bool override_config = false;
     std::string note;
+    Allowed allowed;
+};
+
+struct ApplyRequest {
+    std::string path;  // of the main file, absolute: whose config it is
+    std::optional<std::chrono::seconds> confirm_within;
+    std::optional<std::uint64_t> if_generation;
+    std::string note;
+    Allowed allowed;
 };
 
 struct Registered {
@@ -73,10 +85,29 @@ class Agent {
     // then looks at the config. A config that is invalid is no failure: what runs goes on.
     static Result<std::unique_ptr<Agent>> start(const Options& options);
 
-    // Reads the config file and makes it so. On failure what runs goes on.
-    Result<Plan> reload(const Author& by, const std::string& cause);
+    // Changes. Each is judged by the guards; what one of them refuses comes back as a plan with
+    // `refused_by`, and nothing was changed. On failure what runs goes on. While a generation waits
+    // to be confirmed, all but confirm() and rollback() are refused.
+    //
+    // Reads the default config and makes it so.
+    Result<Plan> reload(const Author& by, const std::string& cause, const Allowed& allowed = {});
+    // What `apply` would do. Nothing is changed.
+    Result<Plan> plan(ConfigFiles& files, const ApplyRequest& request);
+    Result<Plan> apply(ConfigFiles& files, const ApplyRequest& request, const Author& by);
     Result<Plan> bind(const BindRequest& request, const Author& by);
     Result<Plan> unbind(const std::vector<Match>& matches, const Author& by);
+    // Brings the config of a kept generation back, without guards; without a number, that of the
+    // newest state before this one that was not itself rolled back from. The default config's
+    // present content is set aside.
+    Result<Plan> rollback(std::optional<std::uint64_t> number, const std::string& note,
+                          const Author& by);
+    // Keeps the generation that waits for it; its number.
+    Result<std::uint64_t> confirm(const Author& by);
+
+    // The kept generations, by number.
+    std::vector<Record> history() const;
+    // One of them, whole.
+    Result<Generation> kept(std::uint64_t number);
 
     // One registration: all of the descriptors, for all services, or none. They are the caller's,
     // who closes them at once. `owner`: the process whose sockets they are, 0 for the author. One
@@ -115,6 +146,8 @@ class Agent {
     std::int64_t started() const { return started_; }
     // Why a reboot would not bring back what answers now; "" when it would.
     const std::string& not_stored() const { return not_stored_; }
+    // Why a generation that nobody confirmed still answers; "" when there is none.
+    const std::string& not_returned() const { return not_returned_; }
     // Since when a service has been without something it needs; 0 when it is well.
     std::int64_t troubled_since(const std::string& service) const;
     ServiceHealth health(const std::string& service) const;
@@ -124,18 +157,48 @@ class Agent {
 
   private:
     explicit Agent(Options options, StateStore store)
-        : options_(std::move(options)), store_(std::move(store)) {}
+        : options_(std::move(options)), store_(std::move(store)), watch_(options_.config) {}
     Result<> recover();
     Result<> bring_back();
+    Result<> bring_back(Generation last);
+    Generation as_the_kernel_says(std::uint64_t number, const Bindings& bindings);
     Generation from_kernel(const Bindings& bindings) const;
     Result<> restore(Generation last);
     Result<> make_current(Generation generation);
+    void make_current(Generation generation, Overlay table);
     void remember();
     Result<> remember_attached();
+
+    // agent_changes.cpp
+    struct Proposed {
+        Generation to;
+        std::vector<Warning> warnings;
+        std::optional<Allowed> judged;  // by the guards, but for these; nothing: by none
+        std::vector<std::pair<std::string, double>> times;  // of its steps so far, milliseconds
+    };
+    Result<> nothing_pending() const;
     Generation next(const Author& by, std::string cause, Owner owner) const;
-    Result<Plan> commit(Generation next, std::vector<Warning> warnings);
-    Result<Generation> with_config(Config config, const Author& by, const std::string& cause,
-                                   std::vector<Warning>& warnings) const;
+    Result<Plan> look_at(Proposed& proposed, Overlay& table) const;
+    Result<Plan> commit(Proposed proposed);
+    Result<> keep_places(Generation to, Overlay table);
+    std::vector<RefusedBy> judge(const Generation& to, const Plan& plan, const Overlay& table,
+                                 const Allowed& allowed) const;
+    void add_warnings(Plan& plan, const Generation& to, const TableUse& use) const;
+    Result<> take_config(Proposed& proposed, const Generation& config,
+                         std::vector<Binding> runtime) const;
+    Result<Proposed> propose(CheckedConfig checked, const std::string& path, const Author& by,
+                             const std::string& cause) const;
+    Result<Proposed> propose_applied(ConfigFiles& files, const ApplyRequest& request,
+                                     const Author& by) const;
+    Result<Proposed> going_back(std::uint64_t number, const Author& by, const std::string& cause,
+                                const std::string& why);
+    Result<Plan> reload(CheckedConfig checked, const Author& by, const std::string& cause,
+                        const Allowed& allowed);
+    const SetAside* set_aside(std::uint64_t content) const;
+    bool is_default(const std::string& path) const;
+    void return_when_due();
+    void look_at_config();
+
     struct Prepared {
         std::vector<kernel::NewSocket> sockets;
         std::vector<Warning> warnings;
@@ -146,10 +209,10 @@ class Agent {
                               std::vector<std::uint64_t>& fresh);
     Result<> check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
                          RegisterMode mode) const;
-    void add_warnings(Plan& plan) const;
     // Of one service, where it is named.
     void forget_closed(const std::optional<std::string>& service);
     void count_sockets();
+    static bool just_booted();  // services may still be starting
     void note_health();
     void want_grace() const;
 
@@ -159,8 +222,16 @@ class Agent {
     Running running_;
     AccessRules access_;
     Rates rates_;
-    ConfigStatus config_status_;
-    std::map<std::string, std::filesystem::file_time_type> config_times_;  // of the files last read
+    mutable ConfigWatch watch_;
+    // The last attempt to apply the default config that did not succeed.
+    struct Attempt {
+        std::uint64_t content = 0;
+        bool invalid = false;  // else it was refused
+        std::string problem;
+        std::int64_t time = 0;
+    };
+    std::optional<Attempt> attempt_;
+    std::string not_returned_;  // why an unconfirmed generation could not be left
     std::map<std::string, ServiceSockets> socket_counts_;  // as of the last tick or change
     std::map<std::string, std::int64_t> troubled_;         // service -> since when
     std::map<std::string, std::string> last_health_;  // service -> message, to log changes only

@@ -155,6 +155,7 @@ void Agent::tick() {
     rates_.sample(*plane_, Rates::Clock::now());
     forget_closed({});
     if (!not_stored_.empty()) remember();
+    return_when_due();
     note_health();
     want_grace();
 }
@@ -200,14 +201,15 @@ ServiceSockets Agent::sockets_of(const std::string& service) const {
     return at == socket_counts_.end() ? ServiceSockets{} : at->second;
 }
 
+bool Agent::just_booted() { return uptime_seconds() < early_seconds; }
+
 ServiceHealth Agent::health(const std::string& service) const {
     const auto config = running_.generation.services.find(service);
     const bool configured = config != running_.generation.services.end();
     const auto use = running_.use.services.find(service);
-    return judge_service(configured, uptime_seconds() < early_seconds,
-                         use == running_.use.services.end() ? ServiceUse{} : use->second,
-                         sockets_of(service),
-                         configured ? config->second.unavailable : Unavailable{});
+    return judge_service(
+        configured, just_booted(), use == running_.use.services.end() ? ServiceUse{} : use->second,
+        sockets_of(service), configured ? config->second.unavailable : Unavailable{});
 }
 
 std::int64_t Agent::troubled_since(const std::string& service) const {

@@ -4,8 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <limits>
+#include <memory>
 
+#include "core/config_bundle.h"
+#include "core/text.h"
 #include "daemon/status.h"
+#include "sys/clock.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace sluice {
@@ -13,6 +20,11 @@ namespace {
 
 constexpr std::size_t bindings_in_a_part = 500;
 constexpr std::size_t most_in_one_reply = 20'000;  // beyond, a client has to ask for `more`
+constexpr std::size_t largest_bundle = std::size_t{1} << 30U;  // of all files of a config
+constexpr std::int64_t longest_confirm = 7 * 24 * 3600;        // seconds
+
+constexpr std::array<std::string_view, 8> reading_methods = {
+    "Status", "Bindings", "Services", "Sockets", "Config", "Explain", "Plan", "History"};
 
 // Missing and null are the same: the types were checked against the interface.
 template <class T>
@@ -144,6 +156,59 @@ Result<std::vector<int>> pick(std::span<const Fd> descriptors, const Json& index
     return picked;
 }
 
+Result<std::uint64_t> parse_generation_number(std::int64_t number) {
+    if (number < 1)
+        return fail(Failure::invalid, "there is no generation " + std::to_string(number));
+    return static_cast<std::uint64_t>(number);
+}
+
+Result<Allowed> parse_allow(const Json& parameters) {
+    return parse_allowed(optional_of<std::vector<std::string>>(parameters, "allow")
+                             .value_or(std::vector<std::string>()));
+}
+
+Result<ApplyRequest> parse_apply(const Json& parameters) {
+    ApplyRequest request;
+    request.path = parameters.at("path").get<std::string>();
+    if (!request.path.starts_with('/') || !is_plain_text(request.path))
+        return fail(Failure::invalid, "the config's path is not absolute");
+    auto allowed = parse_allow(parameters);
+    if (!allowed) return pass_on(allowed);
+    request.allowed = std::move(*allowed);
+    request.note = optional_of<std::string>(parameters, "note").value_or("");
+    if (const auto seconds = optional_of<std::int64_t>(parameters, "confirm_within")) {
+        if (*seconds < 1 || *seconds > longest_confirm)
+            return fail(Failure::invalid, "to confirm there is between 1 second and 7 days");
+        request.confirm_within = std::chrono::seconds(*seconds);
+    }
+    if (const auto number = optional_of<std::int64_t>(parameters, "if_generation"))
+        request.if_generation = static_cast<std::uint64_t>(*number);
+    return request;
+}
+
+// Files as ranges of the descriptors that came with the call.
+Result<ConfigBundle> read_bundle(const Json& parameters, std::span<const Fd> descriptors) {
+    ConfigBundle bundle;
+    std::size_t total = 0;
+    for (const Json& file : parameters.at("files")) {
+        const auto name = file.at("name").get<std::string>();
+        auto picked = pick(descriptors, Json::array({file.at("descriptor")}));
+        if (!picked) return pass_on(picked);
+        const auto offset = file.at("offset").get<std::int64_t>();
+        const auto size = file.at("size").get<std::int64_t>();
+        if (offset < 0 || size < 0 || static_cast<std::size_t>(size) > largest_bundle - total)
+            return fail(Failure::invalid, "the config is too large, or its files are nowhere");
+        total += static_cast<std::size_t>(size);
+        auto text = read_range(picked->front(), offset, static_cast<std::size_t>(size));
+        if (!text) return pass_on(text, "read " + name);
+        bundle.files[name] = std::move(*text);
+    }
+    for (const Json& pattern : parameters.at("patterns"))
+        bundle.patterns[pattern.at("pattern").get<std::string>()] =
+            pattern.at("paths").get<std::vector<std::string>>();
+    return bundle;
+}
+
 Json registered_json(const std::string& service, const Registered& done) {
     Json sockets = Json::array();
     for (const RegisteredSocket& socket : done.sockets)
@@ -169,22 +234,37 @@ Result<VarlinkAnswer> Methods::call(const VarlinkCall& call, std::span<const Fd>
                                     const Peer& peer) {
     const std::string_view method = call.method_name();
     const Json& parameters = call.parameters;
-    const bool reads = method == "Status" || method == "Bindings" || method == "Services" ||
-                       method == "Sockets" || method == "Config" || method == "Explain" ||
-                       (method == "Detach" && flag(parameters, "dry_run"));
-    // Registrations are judged where their services are read (enlist_offers).
-    if (method == "Unregister") {
-        const auto service = parameters.at("service").get<std::string>();
-        auto ok = authorize(agent_->access(), peer, Action::register_, service);
-        if (!ok) return pass_on(ok);
-    } else if (method != "Register" && method != "RegisterAll") {
-        auto ok = authorize(agent_->access(), peer, reads ? Action::read : Action::change, "");
-        if (!ok) return pass_on(ok);
-    }
+    if (auto ok = allow(method, parameters, peer); !ok) return pass_on(ok);
     if (method == "Bindings") return bindings(parameters, call.more);
+    if (auto plan = change(method, parameters, descriptors, peer)) {
+        if (!*plan) return pass_on(*plan);
+        return planned(std::move(**plan), parameters, method == "Plan", call.more);
+    }
     auto reply = answer(method, parameters, descriptors, peer);
     if (!reply) return pass_on(reply);
     return VarlinkAnswer{std::move(*reply), nullptr};
+}
+
+Result<> Methods::allow(std::string_view method, const Json& parameters, const Peer& peer) const {
+    // Registrations are judged where their services are read (enlist_offers).
+    if (method == "Register" || method == "RegisterAll") return {};
+    if (method == "Unregister")
+        return authorize(agent_->access(), peer, Action::register_,
+                         parameters.at("service").get<std::string>());
+    const bool reads = std::ranges::find(reading_methods, method) != reading_methods.end() ||
+                       (method == "Detach" && flag(parameters, "dry_run"));
+    return authorize(agent_->access(), peer, reads ? Action::read : Action::change, "");
+}
+
+std::optional<Result<Plan>> Methods::change(std::string_view method, const Json& parameters,
+                                            std::span<const Fd> descriptors, const Peer& peer) {
+    if (method == "Bind") return bind(parameters, peer);
+    if (method == "Unbind") return unbind(parameters, peer);
+    if (method == "Reload") return reload(parameters, peer);
+    if (method == "Rollback") return rollback(parameters, peer);
+    if (method == "Apply") return apply(parameters, descriptors, peer, false);
+    if (method == "Plan") return apply(parameters, descriptors, peer, true);
+    return std::nullopt;
 }
 
 Result<Json> Methods::answer(std::string_view method, const Json& parameters,
@@ -192,11 +272,10 @@ Result<Json> Methods::answer(std::string_view method, const Json& parameters,
     if (method == "Status") return status(parameters);
     if (method == "Services") return services();
     if (method == "Sockets") return sockets(parameters);
-    if (method == "Config") return config();
+    if (method == "Config") return config(parameters);
+    if (method == "History") return history(parameters);
+    if (method == "Confirm") return confirm(peer);
     if (method == "Explain") return explain(parameters);
-    if (method == "Bind") return bind(parameters, peer);
-    if (method == "Unbind") return unbind(parameters, peer);
-    if (method == "Reload") return reload(peer);
     if (method == "Register") return enlist(parameters, descriptors, peer);
     if (method == "RegisterAll") return enlist_all(parameters, descriptors, peer);
     if (method == "Unregister") return unregister(parameters, peer);
@@ -253,14 +332,45 @@ Result<Json> Methods::sockets(const Json& parameters) {
     return Json{{"sockets", std::move(*list)}};
 }
 
-Result<Json> Methods::config() {
-    const Generation& generation = agent_->running().generation;
+Result<Json> Methods::config(const Json& parameters) {
+    std::uint64_t number = agent_->running().generation.number;
+    if (const auto asked = optional_of<std::int64_t>(parameters, "generation")) {
+        auto named = parse_generation_number(*asked);
+        if (!named) return pass_on(named);
+        number = *named;
+    }
+    auto generation = agent_->kept(number);
+    if (!generation) return pass_on(generation);
     Config config;
-    config.services = generation.services;
-    config.bindings = generation.config;
-    config.admins = generation.admins;
-    config.guards = generation.guards;
-    return Json{{"yaml", to_yaml(config)}, {"generation", generation.number}};
+    config.services = std::move(generation->services);
+    config.bindings = std::move(generation->config);
+    config.admins = std::move(generation->admins);
+    config.guards = std::move(generation->guards);
+    return Json{{"yaml", to_yaml(config)}, {"generation", number}};
+}
+
+Result<Json> Methods::history(const Json& parameters) {
+    const auto asked = optional_of<std::int64_t>(parameters, "generation");
+    const std::vector<Record> records = agent_->history();
+    const std::vector<Standing> standings = judge_history(records);
+    Json list = Json::array();
+    for (std::size_t i = records.size(); i-- > 0;)
+        if (!asked || records[i].number == static_cast<std::uint64_t>(*asked))
+            list.push_back(record_json(records[i], standings[i]));
+    if (const auto& pending = agent_->running().generation.pending; pending && !list.empty())
+        if (list.front().at("state") == "pending")
+            list.front()["seconds_left"] =
+                std::max<std::int64_t>(pending->deadline - uptime_seconds(), 0);
+    if (asked && list.empty())
+        return fail(Error(Failure::invalid, "there is no generation " + std::to_string(*asked))
+                        .hint("sluicectl history lists those that are kept"));
+    return Json{{"generations", std::move(list)}};
+}
+
+Result<Json> Methods::confirm(const Peer& peer) {
+    auto number = agent_->confirm(author_of(peer));
+    if (!number) return pass_on(number);
+    return Json{{"generation", *number}};
 }
 
 Result<Json> Methods::explain(const Json& parameters) {
@@ -269,39 +379,82 @@ Result<Json> Methods::explain(const Json& parameters) {
     return agent_->explain(*question);
 }
 
-Json Methods::changed(const Plan& plan) const {
-    Json reply = plan_json(plan);
-    reply["generation"] = agent_->running().generation.number;
-    return reply;
+// In parts when the client can take them; in one when it cannot, then not all of a long list.
+VarlinkAnswer Methods::planned(Plan plan, const Json& parameters, bool dry_run, bool more) const {
+    const auto kept = std::make_shared<const Plan>(std::move(plan));
+    Json head = plan_head_json(*kept);
+    if (!dry_run) {
+        head["generation"] = agent_->running().generation.number;
+        head["changed"] = kept->changes() && kept->refused_by.empty();
+    }
+    const std::size_t most = more ? std::numeric_limits<std::size_t>::max() : most_in_one_reply;
+    const auto asked = optional_of<std::int64_t>(parameters, "changes");
+    const auto view = std::make_shared<const ChangesView>(
+        *kept, asked && *asked >= 0 ? std::min(static_cast<std::size_t>(*asked), most) : most);
+    if (!more) {
+        head.update(view->part(0, view->size()));
+        return {std::move(head), nullptr};
+    }
+    std::size_t at = 0;
+    bool first = true;
+    return {Json(), [kept, view, head, at, first]() mutable -> std::optional<Json> {
+                if (!first && at >= view->size()) return std::nullopt;
+                first = false;
+                Json part = head;
+                part.update(view->part(at, bindings_in_a_part));
+                at += bindings_in_a_part;
+                return part;
+            }};
 }
 
-Result<Json> Methods::bind(const Json& parameters, const Peer& peer) {
+Result<Plan> Methods::bind(const Json& parameters, const Peer& peer) {
     BindRequest request;
     auto target = parse_target(parameters);
     if (!target) return pass_on(target);
     auto matches = parse_matches(parameters);
     if (!matches) return pass_on(matches);
+    auto allowed = parse_allow(parameters);
+    if (!allowed) return pass_on(allowed);
     request.target = std::move(*target);
     request.matches = std::move(*matches);
     request.override_config = flag(parameters, "override");
     request.note = optional_of<std::string>(parameters, "note").value_or("");
-    auto plan = agent_->bind(request, author_of(peer));
-    if (!plan) return pass_on(plan);
-    return changed(*plan);
+    request.allowed = std::move(*allowed);
+    return agent_->bind(request, author_of(peer));
 }
 
-Result<Json> Methods::unbind(const Json& parameters, const Peer& peer) {
+Result<Plan> Methods::unbind(const Json& parameters, const Peer& peer) {
     auto matches = parse_matches(parameters);
     if (!matches) return pass_on(matches);
-    auto plan = agent_->unbind(*matches, author_of(peer));
-    if (!plan) return pass_on(plan);
-    return changed(*plan);
+    return agent_->unbind(*matches, author_of(peer));
 }
 
-Result<Json> Methods::reload(const Peer& peer) {
-    auto plan = agent_->reload(author_of(peer), "reload");
-    if (!plan) return pass_on(plan);
-    return changed(*plan);
+Result<Plan> Methods::reload(const Json& parameters, const Peer& peer) {
+    auto allowed = parse_allow(parameters);
+    if (!allowed) return pass_on(allowed);
+    return agent_->reload(author_of(peer), "reload", *allowed);
+}
+
+Result<Plan> Methods::rollback(const Json& parameters, const Peer& peer) {
+    std::optional<std::uint64_t> number;
+    if (const auto asked = optional_of<std::int64_t>(parameters, "generation")) {
+        auto named = parse_generation_number(*asked);
+        if (!named) return pass_on(named);
+        number = *named;
+    }
+    return agent_->rollback(number, optional_of<std::string>(parameters, "note").value_or(""),
+                            author_of(peer));
+}
+
+Result<Plan> Methods::apply(const Json& parameters, std::span<const Fd> descriptors,
+                            const Peer& peer, bool dry_run) {
+    auto request = parse_apply(parameters);
+    if (!request) return pass_on(request);
+    auto bundle = read_bundle(parameters, descriptors);
+    if (!bundle) return pass_on(bundle);
+    BundledFiles files(std::move(*bundle));
+    if (dry_run) return agent_->plan(files, *request);
+    return agent_->apply(files, *request, author_of(peer));
 }
 
 Result<Json> Methods::enlist(const Json& parameters, std::span<const Fd> descriptors,

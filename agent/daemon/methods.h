@@ -3,6 +3,7 @@
 // out.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -27,17 +28,27 @@ class Methods : public CallHandler, public RegistrationHandler {
                               const Peer& peer) override;
 
   private:
+    Result<> allow(std::string_view method, const Json& parameters, const Peer& peer) const;
     Result<Json> answer(std::string_view method, const Json& parameters,
                         std::span<const Fd> descriptors, const Peer& peer);
     Result<VarlinkAnswer> bindings(const Json& parameters, bool more);
     Result<Json> status(const Json& parameters);
     Result<Json> services();
     Result<Json> sockets(const Json& parameters);
-    Result<Json> config();
+    Result<Json> config(const Json& parameters);
     Result<Json> explain(const Json& parameters);
-    Result<Json> bind(const Json& parameters, const Peer& peer);
-    Result<Json> unbind(const Json& parameters, const Peer& peer);
-    Result<Json> reload(const Peer& peer);
+    Result<Json> confirm(const Peer& peer);
+    Result<Json> history(const Json& parameters);
+    // Those that answer with a plan. Nothing when the method is none of them.
+    std::optional<Result<Plan>> change(std::string_view method, const Json& parameters,
+                                       std::span<const Fd> descriptors, const Peer& peer);
+    Result<Plan> bind(const Json& parameters, const Peer& peer);
+    Result<Plan> unbind(const Json& parameters, const Peer& peer);
+    Result<Plan> reload(const Json& parameters, const Peer& peer);
+    Result<Plan> rollback(const Json& parameters, const Peer& peer);
+    Result<Plan> apply(const Json& parameters, std::span<const Fd> descriptors, const Peer& peer,
+                       bool dry_run);
+    VarlinkAnswer planned(Plan plan, const Json& parameters, bool dry_run, bool more) const;
     Result<Json> enlist(const Json& parameters, std::span<const Fd> descriptors, const Peer& peer);
     Result<Json> enlist_all(const Json& parameters, std::span<const Fd> descriptors,
                             const Peer& peer);
@@ -46,7 +57,6 @@ class Methods : public CallHandler, public RegistrationHandler {
     Result<Json> unregister(const Json& parameters, const Peer& peer);
     Result<Json> detach(const Json& parameters, const Peer& peer);
     Result<Json> attach(const Peer& peer);
-    Json changed(const Plan& plan) const;
 
     Agent* agent_;
 };

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <vector>
 
+#include <spdlog/spdlog.h>
+
 #include "sys/files.h"
 
 namespace sluice {
@@ -14,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t largest_file = std::size_t{1} << 30U;  // 1M bindings take some 60 MB
-constexpr std::size_t kept = 10;
+constexpr std::size_t tables_in_memory = 2;
 
 std::optional<std::uint64_t> number_in(std::string_view text) {
     while (text.ends_with('\n')) text.remove_suffix(1);
@@ -24,41 +26,126 @@ std::optional<std::uint64_t> number_in(std::string_view text) {
     return number;
 }
 
-// Numbers of the generations that are stored, highest first.
-std::vector<std::uint64_t> stored(const std::string& directory) {
+// Files whose name is a number.
+std::vector<std::uint64_t> numbers_in(const std::string& directory) {
     std::vector<std::uint64_t> numbers;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(directory, error))
         if (const auto number = number_in(entry.path().filename().string()))
             numbers.push_back(*number);
-    std::ranges::sort(numbers, std::greater{});
+    std::ranges::sort(numbers);
     return numbers;
+}
+
+void remove_quietly(const std::string& path) {
+    std::error_code ignored;  // a file too many does no harm
+    fs::remove(path, ignored);
+}
+
+// It is not trusted any more, and kept for whoever wants to know.
+Error set_aside(const std::string& path, Error error) {
+    std::error_code ignored;
+    fs::rename(path, path + ".damaged", ignored);
+    return std::move(error).during("read " + path + " (set aside as .damaged)");
+}
+
+Result<StoredGeneration> read_generation(const std::string& path, std::uint64_t number,
+                                         std::size_t& bytes) {
+    auto text = read_file(path, largest_file);
+    if (!text) return pass_on(text);
+    bytes = text->size();
+    auto stored = parse_generation(*text);
+    if (!stored) return fail(set_aside(path, std::move(stored).error()));
+    if (stored->generation.number != number)
+        return fail(set_aside(path, Error(Failure::failed, "it says it is another generation")));
+    return stored;
 }
 
 }  // namespace
 
-Result<StateStore> StateStore::open(const std::string& directory) {
-    if (auto ok = make_directory(directory, 0700); !ok) return pass_on(ok);
-    if (auto ok = make_directory(directory + "/generations", 0700); !ok) return pass_on(ok);
-    return StateStore(directory);
+Result<StateStore> StateStore::open(const std::string& directory, StoreLimits limits) {
+    for (const std::string& each : {directory, directory + "/generations", directory + "/tables"})
+        if (auto ok = make_directory(each, 0700); !ok) return pass_on(ok);
+    StateStore store(directory, limits);
+    store.read_all();
+    return store;
+}
+
+void StateStore::read_all() {
+    std::error_code ignored;
+    for (const std::uint64_t number : numbers_in(directory_ + "/tables"))
+        tables_[number] = fs::file_size(table_path(number), ignored);
+    for (const std::uint64_t number : numbers_in(directory_ + "/generations")) {
+        File file;
+        auto stored = read_generation(path_of(number), number, file.bytes);
+        if (!stored) {
+            spdlog::error("a kept generation is lost: {}", stored.error().message());
+            continue;
+        }
+        file.record = record_of(stored->generation);
+        file.table = stored->config;
+        files_[number] = std::move(file);
+    }
 }
 
 std::string StateStore::path_of(std::uint64_t number) const {
     return directory_ + "/generations/" + std::to_string(number);
 }
 
+std::string StateStore::table_path(std::uint64_t number) const {
+    return directory_ + "/tables/" + std::to_string(number);
+}
+
+void StateStore::remember_table(const Bindings& bindings, const TableRef& table) {
+    known_.emplace_front(bindings, table);
+    if (known_.size() > tables_in_memory) known_.pop_back();
+}
+
+Result<TableRef> StateStore::store_table(const Bindings& bindings) {
+    if (bindings.empty()) return TableRef{};
+    const auto known =
+        std::ranges::find_if(known_, [&](const auto& each) { return each.first.shares(bindings); });
+    if (known != known_.end() && tables_.contains(known->second.number)) return known->second;
+    const std::string text = serialize_table(bindings);
+    const TableRef table{tables_.empty() ? 1 : tables_.rbegin()->first + 1, checksum_of(text)};
+    if (auto ok = write_file_durably(table_path(table.number), text, 0600); !ok) {
+        remove_quietly(table_path(table.number));
+        return pass_on(ok);
+    }
+    tables_[table.number] = text.size();
+    remember_table(bindings, table);
+    return table;
+}
+
 Result<> StateStore::save(const Generation& generation) {
-    return write_file_durably(path_of(generation.number), serialize(generation), 0600);
+    auto table = store_table(generation.config);
+    if (!table) return pass_on(table);
+    const std::string text = serialize(generation, *table);
+    const bool replaces = holds(generation.number);
+    if (auto ok = write_file_durably(path_of(generation.number), text, 0600); !ok) {
+        if (!replaces) remove_quietly(path_of(generation.number));
+        drop_unused_tables();
+        return ok;
+    }
+    files_[generation.number] = {record_of(generation), *table, text.size()};
+    if (replaces) drop_unused_tables();
+    return {};
 }
 
-bool StateStore::holds(std::uint64_t number) const {
-    std::error_code ignored;
-    return fs::exists(path_of(number), ignored);
+void StateStore::drop(std::uint64_t number) {
+    remove_quietly(path_of(number));
+    files_.erase(number);
+    drop_unused_tables();
 }
 
-void StateStore::drop(std::uint64_t number) const {
-    std::error_code ignored;  // a file too many does no harm
-    fs::remove(path_of(number), ignored);
+void StateStore::drop_unused_tables() {
+    std::set<std::uint64_t> used;
+    for (const auto& [number, file] : files_) used.insert(file.table.number);
+    std::erase_if(tables_, [&](const auto& table) {
+        if (used.contains(table.first)) return false;
+        remove_quietly(table_path(table.first));
+        return true;
+    });
 }
 
 Result<> StateStore::set_current(std::uint64_t number) {
@@ -67,24 +154,95 @@ Result<> StateStore::set_current(std::uint64_t number) {
     return ok;
 }
 
-void StateStore::prune(std::uint64_t current) const {
-    const auto numbers = stored(directory_ + "/generations");
-    std::error_code ignored;  // a file too many does no harm
-    for (std::size_t i = kept; i < numbers.size(); ++i)
-        if (numbers[i] != current) fs::remove(path_of(numbers[i]), ignored);
+// From the newest back: what was stored between a generation and the one it was made from never
+// answered.
+std::vector<Record> StateStore::history(std::uint64_t current) const {
+    std::vector<Record> records;
+    std::uint64_t up_to = current;
+    for (auto at = files_.rbegin(); at != files_.rend(); ++at) {
+        if (at->first > up_to) continue;
+        records.push_back(at->second.record);
+        up_to = at->second.record.base;
+    }
+    std::ranges::reverse(records);
+    return records;
+}
+
+// What must be there whatever the limits are: what answers, what it returns to, where a rollback
+// goes. And as many others as the limits allow.
+std::set<std::uint64_t> StateStore::wanted(std::uint64_t current) const {
+    const std::vector<Record> records = history(current);
+    std::set<std::uint64_t> needed{current}, kept;
+    if (const auto target = rollback_target(records)) needed.insert(*target);
+    std::size_t config = 0, runtime = 0, bytes = 0;
+    std::set<std::uint64_t> tables;
+    const auto take = [&](std::uint64_t number) {
+        const auto at = files_.find(number);
+        if (at == files_.end()) return true;
+        const TableRef& table = at->second.table;
+        std::size_t more = at->second.bytes;
+        if (!tables.contains(table.number) && tables_.contains(table.number))
+            more += tables_.at(table.number);
+        if (bytes + more > limits_.bytes && !needed.contains(number)) return false;
+        bytes += more;
+        tables.insert(table.number);
+        kept.insert(number);
+        return true;
+    };
+    for (const Record& record : records)
+        if (record.number == current && record.pending) needed.insert(record.return_to);
+    for (const std::uint64_t number : needed) take(number);
+    for (auto record = records.rbegin(); record != records.rend(); ++record) {
+        std::size_t& count = record->owner == Owner::config ? config : runtime;
+        const std::size_t most =
+            record->owner == Owner::config ? limits_.of_config : limits_.of_runtime;
+        if (++count > most || kept.contains(record->number)) continue;
+        if (!take(record->number)) break;
+    }
+    return kept;
+}
+
+void StateStore::prune(std::uint64_t current) {
+    const std::set<std::uint64_t> kept = wanted(current);
+    std::erase_if(files_, [&](const auto& file) {
+        // Numbers above are of no history that answers; the next change may be made meanwhile.
+        if (kept.contains(file.first) || file.first > current) return false;
+        remove_quietly(path_of(file.first));
+        return true;
+    });
+    drop_unused_tables();
+}
+
+Result<Bindings> StateStore::load_table(const TableRef& table) {
+    if (table.number == 0) return Bindings();
+    const auto known = std::ranges::find(known_, table, &std::pair<Bindings, TableRef>::second);
+    if (known != known_.end()) return known->first;
+    const std::string path = table_path(table.number);
+    auto text = read_file(path, largest_file);
+    if (!text) return pass_on(text);
+    // The next change would be given the number of another generation's bindings.
+    if (checksum_of(*text) != table.checksum)
+        return fail(Failure::failed, "read " + path + ": it has another generation's bindings");
+    auto bindings = parse_table(*text);
+    if (!bindings) return fail(set_aside(path, std::move(bindings).error()));
+    remember_table(*bindings, table);
+    return bindings;
 }
 
 Result<Generation> StateStore::load(std::uint64_t number) {
-    const std::string path = path_of(number);
-    auto text = read_file(path, largest_file);
-    if (!text) return pass_on(text);
-    auto generation = parse_generation(*text);
-    if (generation && generation->number == number) return generation;
-    std::error_code ignored;  // it is not trusted either way
-    fs::rename(path, path + ".damaged", ignored);
-    Error error = generation ? Error(Failure::failed, "it says it is another generation")
-                             : std::move(generation).error();
-    return fail(std::move(error).during("read " + path + " (set aside as .damaged)"));
+    std::size_t bytes = 0;
+    auto stored = read_generation(path_of(number), number, bytes);
+    if (!stored) {
+        files_.erase(number);
+        return pass_on(stored);
+    }
+    auto config = load_table(stored->config);
+    if (!config) {
+        files_.erase(number);
+        return pass_on(config);
+    }
+    stored->generation.config = std::move(*config);
+    return std::move(stored->generation);
 }
 
 std::optional<std::uint64_t> StateStore::current() const {
@@ -94,13 +252,13 @@ std::optional<std::uint64_t> StateStore::current() const {
 }
 
 std::optional<std::uint64_t> StateStore::newest() const {
-    const auto numbers = stored(directory_ + "/generations");
-    if (numbers.empty()) return std::nullopt;
-    return numbers.front();
+    if (files_.empty()) return std::nullopt;
+    return files_.rbegin()->first;
 }
 
 std::uint64_t StateStore::highest() const {
-    return std::max(newest().value_or(0), current().value_or(0));
+    const auto numbers = numbers_in(directory_ + "/generations");
+    return std::max(numbers.empty() ? 0 : numbers.back(), current().value_or(0));
 }
 
 bool StateStore::detached() const {

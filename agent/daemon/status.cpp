@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sys/clock.h"
 #include "sys/routes.h"
 
 namespace sluice {
@@ -18,6 +19,10 @@ const char* word(ConfigState state) {
             return "applied";
         case ConfigState::changed:
             return "changed";
+        case ConfigState::set_aside:
+            return "set-aside";
+        case ConfigState::other_file:
+            return "other-file";
         case ConfigState::invalid:
             return "invalid";
     }
@@ -106,6 +111,16 @@ Json socket_states(const Agent& agent) {
     return {{"serving", serving}, {"failing", failing}, {"parked", parked}};
 }
 
+Json pending_status(const Generation& generation) {
+    if (!generation.pending) return nullptr;
+    const std::int64_t left =
+        std::max<std::int64_t>(generation.pending->deadline - uptime_seconds(), 0);
+    return {{"generation", generation.number},
+            {"returns_to", generation.pending->return_to},
+            {"seconds_left", left},
+            {"deadline", unix_time() + left}};
+}
+
 std::string socket_state(const Agent& agent, const RegisteredSocket& socket) {
     if (!agent.running().generation.services.contains(socket.service)) return "parked";
     for (const Family family : {Family::ipv4, Family::ipv6})
@@ -133,8 +148,13 @@ std::vector<Reason> find_reasons(const Agent& agent) {
             reasons.push_back(
                 {"no-usable-socket", name, health.message, agent.troubled_since(name)});
     }
-    if (const ConfigStatus config = agent.config_status(); config.state == ConfigState::invalid)
-        reasons.push_back({"config-invalid", "config", config.problem, config.since});
+    if (const ConfigStatus config = agent.config_status(); config.failed)
+        reasons.push_back(
+            {config.state == ConfigState::invalid ? "config-invalid" : "config-refused", "config",
+             config.problem, config.since});
+    if (!agent.not_returned().empty())
+        reasons.push_back({"not-returned", "generation",
+                           "an unconfirmed generation still answers: " + agent.not_returned(), 0});
     if (!agent.not_stored().empty())
         reasons.push_back(
             {"not-stored", "state", "a reboot would bring back less: " + agent.not_stored(), 0});
@@ -180,7 +200,7 @@ Result<Json> status_json(const Agent& agent, const std::optional<std::string>& s
         {"bindings", running.table->effective.size()},
         {"sockets", agent.plane().sockets().all().size()},
         {"overrides", running.table->shadowed.size()},
-        {"pending_confirm", nullptr},
+        {"pending_confirm", pending_status(running.generation)},
         {"table", "tries"},
         {"services", std::move(services)},
         {"verdicts", std::move(verdicts)},

@@ -2,6 +2,7 @@
 #include "kernel/binding_table.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "kernel/snapshot.h"
@@ -150,6 +151,7 @@ bool same_group(std::span<const Binding> a, std::span<const Binding> b) {
 // Calls each(before, after) for every (protocol, prefix) whose bindings differ.
 template <class Each>
 Result<> each_difference(std::span<const Binding> from, std::span<const Binding> to, Each&& each) {
+    if (from.data() == to.data() && from.size() == to.size()) return {};  // copies share
     std::size_t i = 0, k = 0;
     while (i < from.size() || k < to.size()) {
         auto order = std::strong_ordering::equal;
@@ -337,11 +339,14 @@ Result<ApplyStats> BindingTable::apply(const TableChange& change) {
     services_->set_unavailable(half, *change.services);
     control().generation[half] = change.generation;
     control().changed = change.time;
+    const auto before_flip = std::chrono::steady_clock::now();
     store_release(control().active, half);  // the flip
+    const std::chrono::duration<double, std::milli> flip =
+        std::chrono::steady_clock::now() - before_flip;
     store_release(control().target, active + 1);
     cells_ = std::move(*cells);
     pending_ = true;
-    return ApplyStats{cells_.size(), *operations};
+    return ApplyStats{cells_.size(), *operations, flip.count()};
 }
 
 Result<> BindingTable::settle() {

@@ -31,6 +31,7 @@ struct TableChange {
 struct ApplyStats {
     std::size_t prefixes = 0;        // (protocol, prefix) pairs that changed
     std::size_t map_operations = 0;  // system calls on the tries, up to the flip
+    double flip = 0;                 // what the flip took, in milliseconds
 };
 
 class BindingTable {

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace sluice {
 
 std::int64_t unix_time();       // seconds since 1970-01-01 UTC
 std::int64_t uptime_seconds();  // since boot, suspended time included
+std::string boot_id();          // another one after every boot; "" where the kernel does not say
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <glob.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,6 +81,34 @@ Result<std::string> read_file(const std::string& path, std::size_t most) {
     }
 }
 
+Result<std::string> read_range(int fd, std::int64_t offset, std::size_t size) {
+    struct stat info{};
+    if (::fstat(fd, &info) != 0) return fail_errno(errno, "look at the descriptor");
+    if (!S_ISREG(info.st_mode)) return fail(Failure::invalid, "it is not a regular file");
+    // Before memory is taken for it.
+    if (offset > info.st_size || size > static_cast<std::size_t>(info.st_size - offset))
+        return fail(Failure::invalid, "it is shorter than it was said to be");
+    std::string content(size, '\0');
+    for (std::size_t done = 0; done < size;) {
+        const ssize_t got = ::pread(fd, content.data() + done, size - done,
+                                    offset + static_cast<std::int64_t>(done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail_errno(errno, "read");
+        if (got == 0) return fail(Failure::failed, "it became shorter meanwhile");
+        done += static_cast<std::size_t>(got);
+    }
+    return content;
+}
+
+Result<Fd> sealed_file(const std::string& name, std::string_view content) {
+    Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!fd) return fail_errno(errno, "make a file in memory");
+    if (auto ok = write_all(fd, content); !ok) return pass_on(ok, "fill a file in memory");
+    constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    if (::fcntl(fd.get(), F_ADD_SEALS, seals) != 0) return fail_errno(errno, "seal it");
+    return fd;
+}
+
 Result<> write_file_durably(const std::string& path, std::string_view content, mode_t mode) {
     const std::string temporary = path + ".tmp";
     auto written = write_temporary(temporary, content, mode);
@@ -114,14 +143,14 @@ Result<> make_directory(const std::string& path, mode_t mode) {
 RealConfigFiles::RealConfigFiles(const std::string& main_file)
     : main_file_(main_file), directory_(fs::absolute(main_file).parent_path().string()) {}
 
-std::string RealConfigFiles::absolute(const std::string& path) const {
+std::string RealConfigFiles::path_of(const std::string& path) const {
     // The main file is named as the user did; everything else is relative to its directory.
     if (path == main_file_) return path;
     return (fs::path(directory_) / path).string();
 }
 
 Result<std::string> RealConfigFiles::read(const std::string& path) {
-    return read_file(absolute(path), largest_config_file);
+    return read_file(path_of(path), largest_config_file);
 }
 
 std::vector<std::string> RealConfigFiles::glob(const std::string& pattern) {

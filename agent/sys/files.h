@@ -9,11 +9,18 @@
 
 #include "core/config.h"
 #include "core/result.h"
+#include "sys/fd.h"
 
 namespace sluice {
 
 // A regular file, whole. Larger than `most` bytes is an error, as is anything that is not a file.
 Result<std::string> read_file(const std::string& path, std::size_t most);
+
+// So many bytes of an open regular file, from there. Fewer are an error.
+Result<std::string> read_range(int fd, std::int64_t offset, std::size_t size);
+
+// A file of no directory with this content, which nobody can change any more.
+Result<Fd> sealed_file(const std::string& name, std::string_view content);
 
 // The new content or the old one, whatever happens: a temporary file beside it, fsync, rename,
 // fsync of the directory. Durable when it returns.
@@ -32,9 +39,10 @@ class RealConfigFiles : public ConfigFiles {
     explicit RealConfigFiles(const std::string& main_file);
     Result<std::string> read(const std::string& path) override;
     std::vector<std::string> glob(const std::string& pattern) override;
+    // Where the file is that the config calls so.
+    std::string path_of(const std::string& name) const;
 
   private:
-    std::string absolute(const std::string& path) const;
     std::string main_file_;
     std::string directory_;  // of the main file
 };

@@ -253,19 +253,24 @@ TEST(Unbind, NamesMatches) {
 
 TEST(Reload, ThatAGuardRefusesIsExit4WithTheWordThatAllowsIt) {
     Sluicectl sluicectl;
+    const Json first = {{"protocol", "tcp"},
+                        {"prefix", "198.51.100.0/24"},
+                        {"port", "any"},
+                        {"service", "spectrum"},
+                        {"falls_to", "pass"},
+                        {"change", "removed"},
+                        {"source", {{"file", "conf.d/spectrum.yaml"}, {"line", 9}}}};
     const Json reply = {{"changed", false},
                         {"generation", 42},
-                        {"removed",
-                         {{{"protocol", "tcp"},
-                           {"prefix", "198.51.100.0/24"},
-                           {"port", "any"},
-                           {"service", "spectrum"},
-                           {"source", {{"file", "conf.d/spectrum.yaml"}, {"line", 9}}}}}},
+                        {"added", Json::array()},
+                        {"moved", Json::array()},
+                        {"removed", {first}},
                         {"refused_by",
                          {{{"guard", "max_removed"},
                            {"message", "it removes 9,120 of 12,480 bindings"},
                            {"allow", "removals"},
-                           {"count", 9120}}}}};
+                           {"count", 9120},
+                           {"first", {first}}}}}};
     sluicectl.agent.parts["Reload"] = {reply};
     const Outcome outcome = sluicectl({"reload"});
     EXPECT_EQ(outcome.exit, 4);
@@ -273,11 +278,13 @@ TEST(Reload, ThatAGuardRefusesIsExit4WithTheWordThatAllowsIt) {
     EXPECT_EQ(outcome.err,
               "sluicectl: reload: refused: it removes 9,120 of 12,480 bindings\n"
               "  - tcp 198.51.100.0/24 any  spectrum  was conf.d/spectrum.yaml:9\n"
-              "hint: if it is meant: sluicectl reload --allow removals\n"
+              "  … 9,119 more: sluicectl plan\n"
+              "hint: if it is meant: sluicectl apply --allow removals\n"
               "sluicectl: reload: generation 42 goes on as it was\n");
     const Json document = Json::parse(sluicectl({"reload", "-o", "json"}).out);
     EXPECT_EQ(document["error"]["exit"], 4);
     EXPECT_EQ(document["refused_by"], reply["refused_by"]);
+    EXPECT_EQ(document["removed"], reply["removed"]);
 }
 
 TEST(Reload, OfABadConfigShowsWhereAndThatNothingChanged) {

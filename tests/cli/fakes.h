@@ -6,6 +6,7 @@
 #include <ctime>
 #include <map>
 #include <sstream>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/render.h"
@@ -57,10 +58,10 @@ class FakeAgent : public Agent {
         return script_.parts.at(name).front();
     }
 
-    Result<> stream(std::string_view method, const Json& parameters,
+    Result<> stream(std::string_view method, const Json& parameters, std::span<const int> fds,
                     const std::function<void(const Json&)>& part) override {
         const std::string name(method);
-        script_.calls.push_back({name, parameters, {}});
+        script_.calls.push_back({name, parameters, {fds.begin(), fds.end()}});
         if (const auto error = script_.errors.find(name); error != script_.errors.end())
             return fail(error->second);
         for (const Json& one : script_.parts.at(name)) part(one);
@@ -88,6 +89,9 @@ struct Sluicectl {
     Pins pins;
     CheckedConfig checked;
     std::string checked_path;
+    ConfigBundle bundle;
+    std::string sealed;  // what was handed over
+    std::vector<Address> host_addresses;
     std::vector<std::string> passed_names;  // of LISTEN_FDS: descriptors that are none, 1000 and on
     std::string connected_to;
     std::chrono::milliseconds timeout{0};
@@ -123,6 +127,15 @@ struct Sluicectl {
             checked_path = path;
             return checked;
         };
+        world.gather = [this](const std::string& path) {
+            checked_path = path;
+            return Gathered{checked, bundle, "/abs/" + path};
+        };
+        world.seal = [this](std::string_view content) -> Result<Fd> {
+            sealed = content;
+            return Fd(::dup(0));
+        };
+        world.host_addresses = [this] { return host_addresses; };
         world.passed = [this]() -> Result<std::vector<NamedFd>> {
             std::vector<NamedFd> passed;
             for (const std::string& name : passed_names)

@@ -107,7 +107,9 @@ TEST(StatusScreen, NeverFailsOnAnAnswerOfAnotherShape) {
     EXPECT_NO_THROW(
         render_status({{"services", 7}, {"config", "x"}, {"reasons", {1, 2}}}, "x", screen()));
     EXPECT_NO_THROW(render_explain({{"considered", {1}}, {"socket", 4}}, screen()));
-    EXPECT_NO_THROW(render_outcome({{"added", {1}}, {"services", {2}}}, screen()));
+    EXPECT_NO_THROW(render_changes({{"added", {1}}, {"services", {2}}}, screen()));
+    EXPECT_NO_THROW(render_refused({{"refused_by", {1, {{"first", {2}}}}}}, screen()));
+    EXPECT_NO_THROW(render_history({1, {{"by", 2}}}, screen()));
     EXPECT_NO_THROW(render_sockets({1, 2}, screen()));
 }
 
@@ -221,7 +223,7 @@ TEST(ChangeScreen, SaysWhoseTrafficItIs) {
          {{{"code", "no-local-route"},
            {"message", "192.0.2.0/25: no local route, nothing will arrive"},
            {"fix", "ip route add local 192.0.2.0/25 dev lo"}}}}};
-    EXPECT_EQ(joined(render_outcome(reply, screen())),
+    EXPECT_EQ(joined(render_changes(reply, screen())),
               R"(+ tcp 192.0.2.0/25 443    cdn       takes from spectrum  conf.d/cdn.yaml:12
 ~ tcp 203.0.113.9/32 25   mail      was spectrum         conf.d/mail.yaml:6
 - udp 198.51.100.9/32 53  dns       falls to the kernel  conf.d/dns.yaml:9
@@ -231,8 +233,8 @@ TEST(ChangeScreen, SaysWhoseTrafficItIs) {
 1 added, 1 moved, 1 removed, 12,478 as they are; 2 services change
 warning: 192.0.2.0/25: no local route, nothing will arrive
          ip route add local 192.0.2.0/25 dev lo
-generation 43 answers
 )");
+    EXPECT_EQ(joined(render_outcome(reply, screen())), "generation 43 answers\n");
 }
 
 TEST(ChangeScreen, OfNoChangeSaysSo) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "support/patience.h"
 #include "support/world.h"
 #include "sys/process.h"
 #include "sys/unix_socket.h"

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <gmock/gmock.h>
+
 #include "support/world.h"
 #include "sys/files.h"
 
@@ -32,7 +34,14 @@ Generation generation(std::uint64_t number) {
 class StateStoreTest : public FreshWorld {
   protected:
     std::string directory() const { return scratch() + "/state"; }
-    StateStore open() const { return must(StateStore::open(directory())); }
+    StateStore open(StoreLimits limits = {}) const {
+        return must(StateStore::open(directory(), limits));
+    }
+    static std::vector<std::uint64_t> numbers(const StateStore& store, std::uint64_t current) {
+        std::vector<std::uint64_t> list;
+        for (const Record& record : store.history(current)) list.push_back(record.number);
+        return list;
+    }
     std::string path(const std::string& number) const {
         return directory() + "/generations/" + number;
     }
@@ -67,7 +76,7 @@ TEST_F(StateStoreTest, WhatWasSavedIsLoadedByAnother) {
     must(open().set_current(43));
     EXPECT_EQ(open().current(), 43U);
     const Generation loaded = must(open().load(43));
-    EXPECT_EQ(serialize(loaded), serialize(generation(43)));
+    EXPECT_EQ(serialize(loaded, {}), serialize(generation(43), {}));
     EXPECT_EQ(loaded.note, "INC-4711");
     EXPECT_EQ(loaded.runtime.size(), 1U);
 }
@@ -80,21 +89,97 @@ TEST_F(StateStoreTest, AnEmptyOneHasNothing) {
     EXPECT_FALSE(store.load(1));
 }
 
-TEST_F(StateStoreTest, KeepsTheNewestAndTheCurrentOne) {
+// One that the config made, with bindings of its own.
+Generation of_config(std::uint64_t number, const std::string& prefix) {
+    Generation made = generation(number);
+    made.base = number - 1;
+    made.cause = "reload";
+    made.config = bindings({"tcp " + prefix + " 80 www", "tcp " + prefix + " 81 www"});
+    return made;
+}
+
+TEST_F(StateStoreTest, KeepsTheNewestOfEachOwner) {
+    StateStore store = open({.of_config = 3, .of_runtime = 2});
+    for (std::uint64_t number = 1; number <= 20; ++number) {
+        Generation made = of_config(number, "10." + std::to_string(number) + ".0.0/16");
+        if (number % 2 == 0) made.owner = Owner::runtime;
+        must(store.save(made));
+        must(store.set_current(number));
+    }
+    EXPECT_THAT(numbers(store, 20), ::testing::ElementsAre(15, 17, 18, 19, 20));
+    EXPECT_FALSE(store.load(14));
+    EXPECT_EQ(store.highest(), 20U);
+    EXPECT_THAT(numbers(open(), 20), ::testing::ElementsAre(15, 17, 18, 19, 20));
+}
+
+TEST_F(StateStoreTest, KeepsWhatAnswersAndWhatARollbackNeedsWhateverTheLimit) {
+    StateStore store = open({.bytes = 1});
+    for (std::uint64_t number = 1; number <= 5; ++number) {
+        must(store.save(of_config(number, "10." + std::to_string(number) + ".0.0/16")));
+        must(store.set_current(number));
+    }
+    EXPECT_THAT(numbers(store, 5), ::testing::ElementsAre(4, 5)) << "5 answers, 4 is before it";
+    EXPECT_TRUE(store.load(4));
+    Generation pending = of_config(6, "10.6.0.0/16");
+    pending.pending = {4, 100, "boot"};
+    must(store.save(pending));
+    must(store.set_current(6));
+    EXPECT_THAT(numbers(store, 6), ::testing::ElementsAre(4, 5, 6)) << "6 may return to 4";
+}
+
+TEST_F(StateStoreTest, GenerationsShareTheTableThatTheyHaveInCommon) {
     StateStore store = open();
-    must(store.save(generation(1)));
+    Generation first = of_config(1, "10.1.0.0/16");
+    must(store.save(first));
     must(store.set_current(1));
-    for (std::uint64_t number = 2; number <= 30; ++number) must(store.save(generation(number)));
-    must(store.set_current(1));
+    Generation second = first;
+    second.number = 2;
+    second.base = 1;
+    must(store.save(second));
+    const auto tables = [&] {
+        return std::distance(fs::directory_iterator(directory() + "/tables"), {});
+    };
+    EXPECT_EQ(tables(), 1);
+    StateStore other = open();
+    const Generation loaded = must(other.load(1));
+    EXPECT_EQ(loaded.config.size(), 2U);
+    EXPECT_TRUE(must(other.load(2)).config.shares(loaded.config)) << "in memory too";
+    must(other.save(of_config(3, "10.3.0.0/16")));
+    EXPECT_EQ(tables(), 2);
+    other.drop(3);
+    EXPECT_EQ(tables(), 1) << "what nobody needs is gone";
+}
+
+TEST_F(StateStoreTest, ADamagedTableIsSetAsideAndCostsOnlyItsGenerations) {
+    must(open().save(of_config(1, "10.1.0.0/16")));
+    must(open().save(of_config(2, "10.2.0.0/16")));
+    put(directory() + "/tables/2", "nonsense");
+    StateStore store = open();
+    EXPECT_FALSE(store.load(2));
     EXPECT_TRUE(store.load(1));
-    EXPECT_TRUE(store.load(30));
-    EXPECT_TRUE(store.load(21));
-    EXPECT_FALSE(store.load(20));
-    EXPECT_EQ(store.highest(), 30U) << "so that the next one is 31";
+    must(store.save(of_config(3, "10.3.0.0/16")));
+    EXPECT_EQ(must(open().load(3)).config.size(), 2U);
+    // A table under another's number is nobody's.
+    fs::copy_file(directory() + "/tables/1", directory() + "/tables/3",
+                  fs::copy_options::overwrite_existing);
+    EXPECT_FALSE(open().load(3));
+}
+
+TEST_F(StateStoreTest, WhatWasStoredAndNeverMadeActiveIsNoHistory) {
+    StateStore store = open();
+    must(store.save(of_config(1, "10.1.0.0/16")));
+    must(store.set_current(1));
+    must(store.save(of_config(2, "10.2.0.0/16")));  // killed before it answered
+    Generation third = of_config(3, "10.3.0.0/16");
+    third.base = 1;
+    must(store.save(third));
+    must(store.set_current(3));
+    EXPECT_THAT(numbers(store, 3), ::testing::ElementsAre(1, 3));
+    EXPECT_FALSE(store.load(2));
 }
 
 TEST_F(StateStoreTest, AFlippedBitAnywhereIsNoticed) {
-    const std::string whole = serialize(generation(43));
+    const std::string whole = serialize(generation(43), {});
     ASSERT_TRUE(load_damaged(whole)) << "undamaged";
     for (std::size_t at = 0; at < whole.size(); ++at) {
         std::string flipped = whole;
@@ -104,7 +189,7 @@ TEST_F(StateStoreTest, AFlippedBitAnywhereIsNoticed) {
 }
 
 TEST_F(StateStoreTest, ACutAnywhereIsNoticedAndSoIsWhatIsTooMuch) {
-    const std::string whole = serialize(generation(43));
+    const std::string whole = serialize(generation(43), {});
     for (std::size_t size = 0; size < whole.size(); ++size)
         ASSERT_FALSE(load_damaged(whole.substr(0, size))) << size << " bytes";
     EXPECT_FALSE(load_damaged(whole + "\n"));

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "support/patience.h"
 #include "support/sockets.h"
 #include "support/world.h"
 

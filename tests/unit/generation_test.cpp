@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdio>
+#include <tuple>
 #include <zlib.h>
 
 #include "words.h"
@@ -18,14 +19,36 @@ Generation small() {
     Generation generation;
     generation.number = 1;
     generation.cause = "start";
-    generation.config = table({"tcp 192.0.2.0/24 443 -> cdn"});
+    generation.runtime =
+        must(Bindings::make({binding("tcp 192.0.2.0/24 443 -> cdn", Owner::runtime)}));
     generation.services["cdn"] = {};
     return generation;
+}
+
+std::string stored(const Generation& generation) {
+    return serialize(generation, generation.config.empty() ? TableRef{} : TableRef{17, 0xfedcba98});
+}
+
+// A generation and its table, put together again.
+Generation read_back(const Generation& generation) {
+    StoredGeneration read = must(parse_generation(stored(generation)));
+    EXPECT_EQ(read.config.number, generation.config.empty() ? 0 : 17);
+    read.generation.config = must(parse_table(serialize_table(generation.config)));
+    return std::move(read.generation);
 }
 
 Generation full() {
     Generation generation;
     generation.number = 18'000'000'000'000'000'000ULL;
+    generation.base = 41;
+    generation.restores = 40;
+    generation.added = 1;
+    generation.moved = 2;
+    generation.removed = 3;
+    generation.services_changed = 4;
+    generation.pending = {41, 12'345, "0b7c4f8e-boot"};
+    generation.other_file = true;
+    generation.set_aside = {{0xffffffffffffffff, "generation 43 was \"rolled back\""}, {1, ""}};
     generation.time = 1'700'000'000;
     generation.owner = Owner::runtime;
     generation.cause = "bind";
@@ -55,6 +78,10 @@ Generation full() {
     Binding noted = binding("tcp 192.0.2.0/24 443 -> spectrum", Owner::runtime);
     noted.note = std::make_shared<const std::string>("for ann\nuntil\tmonday €");
     generation.runtime = must(Bindings::make({noted}));
+    Binding folded = binding("udp 2001:db8::/32 any -> (reject)", Owner::runtime);
+    folded.since = 1'500'000'000;
+    folded.note = std::make_shared<const std::string>("once\truntime");
+    generation.folded = {{folded, 39}};
     generation.config_path = "/etc/sluice/sluice.yaml";
     generation.config_files = 3;
     generation.config_content = 0xfedcba9876543210;
@@ -77,6 +104,19 @@ void expect_equal(const Bindings& a, const Bindings& b) {
 
 void expect_equal(const Generation& a, const Generation& b) {
     EXPECT_EQ(a.number, b.number);
+    EXPECT_EQ(a.base, b.base);
+    EXPECT_EQ(a.restores, b.restores);
+    EXPECT_EQ(std::tie(a.added, a.moved, a.removed, a.services_changed),
+              std::tie(b.added, b.moved, b.removed, b.services_changed));
+    EXPECT_EQ(a.pending, b.pending);
+    EXPECT_EQ(a.other_file, b.other_file);
+    EXPECT_EQ(a.set_aside, b.set_aside);
+    ASSERT_EQ(a.folded.size(), b.folded.size());
+    for (std::size_t i = 0; i < a.folded.size(); ++i) {
+        EXPECT_EQ(a.folded[i].by, b.folded[i].by);
+        expect_equal(must(Bindings::make({a.folded[i].binding})),
+                     must(Bindings::make({b.folded[i].binding})));
+    }
     EXPECT_EQ(a.time, b.time);
     EXPECT_EQ(a.owner, b.owner);
     EXPECT_EQ(a.cause, b.cause);
@@ -94,13 +134,17 @@ void expect_equal(const Generation& a, const Generation& b) {
 
 TEST(Generation, IsReadBackAsItWasStored) {
     for (const Generation& generation : {Generation(), small(), full()})
-        expect_equal(must(parse_generation(serialize(generation))), generation);
+        expect_equal(read_back(generation), generation);
 }
 
 TEST(Generation, IsStoredTheSameWayEveryTime) {
-    const std::string text = serialize(full());
-    EXPECT_EQ(serialize(must(parse_generation(text))), text);
-    EXPECT_THAT(text, StartsWith("sluice-generation 1 "));
+    const std::string text = stored(full());
+    const StoredGeneration read = must(parse_generation(text));
+    EXPECT_EQ(serialize(read.generation, read.config), text);
+    EXPECT_THAT(text, StartsWith("sluice-generation 2 "));
+    const std::string table = serialize_table(full().config);
+    EXPECT_EQ(serialize_table(must(parse_table(table))), table);
+    EXPECT_THAT(table, StartsWith("sluice-table 2 "));
 }
 
 TEST(Generation, SharesTheTextsThatManyBindingsHave) {
@@ -109,9 +153,7 @@ TEST(Generation, SharesTheTextsThatManyBindingsHave) {
         list.push_back(binding_at("tcp 192.0.2.0/24 any -> cdn", "a.yaml", port));
         list.back().match.ports = Ports::one(static_cast<std::uint16_t>(port));
     }
-    Generation generation = small();
-    generation.config = must(Bindings::make(std::move(list)));
-    const Bindings read = must(parse_generation(serialize(generation))).config;
+    const Bindings read = must(parse_table(serialize_table(must(Bindings::make(std::move(list))))));
     EXPECT_EQ(read.all().front().file, read.all().back().file);
     EXPECT_EQ(read.all().front().target.name, read.all().back().target.name);
 }
@@ -120,11 +162,11 @@ TEST(Generation, KeepsBytesThatAreNoUtf8FromBreakingTheFile) {
     Generation generation = small();
     generation.note = "\xff";
     generation.by.command = "\xc3";
-    EXPECT_TRUE(parse_generation(serialize(generation)));
+    EXPECT_TRUE(parse_generation(stored(generation)));
 }
 
 TEST(Generation, CutShortAnywhereIsRefused) {
-    const std::string text = serialize(small());
+    const std::string text = stored(small());
     for (std::size_t size = 0; size < text.size(); ++size) {
         const auto read = parse_generation(std::string_view(text).substr(0, size));
         ASSERT_FALSE(read) << size << " of " << text.size() << " bytes";
@@ -133,8 +175,25 @@ TEST(Generation, CutShortAnywhereIsRefused) {
     EXPECT_FALSE(parse_generation(text + "\n")) << "or with more behind it";
 }
 
+TEST(Generation, ATableThatIsDamagedOrOfTheOtherOwnerIsRefused) {
+    const Bindings bindings = table({"tcp 192.0.2.0/24 443 -> cdn", "udp ::/0 any -> (pass)"});
+    const std::string text = serialize_table(bindings);
+    EXPECT_NE(checksum_of(text), 0u);
+    EXPECT_TRUE(parse_table(text));
+    for (std::size_t size = 0; size < text.size(); ++size)
+        ASSERT_FALSE(parse_table(std::string_view(text).substr(0, size))) << size;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::string flipped = text;
+        flipped[i] = static_cast<char>(flipped[i] ^ 4);
+        ASSERT_FALSE(parse_table(flipped)) << "byte " << i;
+    }
+    EXPECT_FALSE(parse_table(stored(small())));
+    EXPECT_FALSE(parse_generation(text));
+    EXPECT_FALSE(parse_table(serialize_table(small().runtime))) << "runtime bindings";
+}
+
 TEST(Generation, WithAnyOneBitFlippedIsRefused) {
-    std::string text = serialize(small());
+    std::string text = stored(small());
     for (std::size_t i = 0; i < text.size(); ++i)
         for (unsigned bit = 0; bit < 8; ++bit) {
             const char good = text[i];
@@ -150,12 +209,12 @@ std::string with_body(const std::string& body) {
     std::array<char, 64> head{};
     const auto sum =
         crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
-    std::snprintf(head.data(), head.size(), "sluice-generation 1 %08lx %zu\n", sum, body.size());
+    std::snprintf(head.data(), head.size(), "sluice-generation 2 %08lx %zu\n", sum, body.size());
     return head.data() + body;
 }
 
 std::string body_of(const Generation& generation) {
-    const std::string text = serialize(generation);
+    const std::string text = stored(generation);
     return text.substr(text.find('\n') + 1);
 }
 
@@ -184,13 +243,19 @@ TEST(Generation, ThatMakesNoSenseIsRefusedThoughItsChecksumIsRight) {
         {"\t443\t", "\t0\t"},
         {"\tcdn\t", "\tc d n\t"},
         {"\tcdn\t", "\t***\t"},
-        {"\tc\t", "\tx\t"},
-        {"\tc\t0\t", "\tc\tnine\t"},
-        {"\tc\t0\t0\t", "\tc\t0\t0"},
+        {"\tr\t", "\tx\t"},
+        {"\tr\t", "\tc\t"},
+        {"\tr\t0\t", "\tr\tnine\t"},
+        {"\tr\t0\t0\t", "\tr\t0\t0"},
         {"\t0\t0\t\t\n", "\t0\t0\t\t\t\n"},
         {"\t0\t0\t\t\n", "\t0\t0\tnot-json\t\n"},
         {"\t0\t0\t\t\n", "\t0\t0\t\t"},
         {"\t0\t0\t\t\n", "\t0\t0\t\t\n\n"},
+        {"\"pending\":null", "\"pending\":{}"},
+        {"\"folded\":[]", "\"folded\":[{\"binding\":\"tcp\",\"by\":1}]"},
+        {"\"set_aside\":[]", "\"set_aside\":[1]"},
+        {"\"changes\":[0", "\"changes\":[\"a\""},
+        {"\"table\":{", "\"tabel\":{"},
         {"{", "["},
     };
     for (const auto& [from, to] : changes) {
@@ -205,10 +270,10 @@ TEST(Generation, ThatMakesNoSenseIsRefusedThoughItsChecksumIsRight) {
 }
 
 TEST(Generation, OfAVersionThatIsNotKnownIsRefusedAsSuch) {
-    const std::string text = serialize(small());
-    EXPECT_THAT(why(parse_generation(replaced(text, "generation 1 ", "generation 2 "))),
+    const std::string text = stored(small());
+    EXPECT_THAT(why(parse_generation(replaced(text, "generation 2 ", "generation 3 "))),
                 HasSubstr("version"));
-    EXPECT_THAT(why(parse_generation("")), HasSubstr("no stored generation"));
+    EXPECT_THAT(why(parse_generation("")), HasSubstr("nothing of ours"));
     EXPECT_THAT(why(parse_generation(replaced(text, "\"number\":1", "\"number\":2"))),
                 HasSubstr("damaged"));
 }

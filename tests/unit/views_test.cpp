@@ -65,6 +65,34 @@ TEST(RegisterJson, HasAllThreeKindsOfRules) {
     EXPECT_EQ(target_word(target("(pass)")), "pass");
 }
 
+Json plan_json(const Plan& plan) {
+    Json whole = plan_head_json(plan);
+    whole.update(ChangesView(plan, 1000).part(0, 1000));
+    return whole;
+}
+
+TEST(PlanJson, ComesInPartsOfWhichNoneIsLarge) {
+    Plan plan;
+    for (int i = 0; i < 10; ++i) {
+        plan.added.push_back({binding("tcp 192.0.2.1 80 -> a"), target("(pass)")});
+        plan.removed.push_back({binding("tcp 192.0.2.3 80 -> b"), target("a")});
+        plan.moved.push_back({binding("tcp 192.0.2.3 80 -> b"), target("a")});
+    }
+    const ChangesView all(plan, 1000), some(plan, 3);
+    EXPECT_EQ(all.size(), 30u);
+    EXPECT_EQ(some.size(), 9u) << "3 of each";
+    const Json part = all.part(8, 4);
+    EXPECT_EQ(part["added"].size(), 2u);
+    EXPECT_EQ(part["moved"].size(), 2u);
+    EXPECT_EQ(part["removed"].size(), 0u);
+    EXPECT_EQ(all.part(29, 100)["removed"].size(), 1u);
+    const Json head = plan_head_json(plan);
+    EXPECT_EQ(head["counts"], Json::parse(R"({"added":10,"moved":10,"removed":10})"));
+    EXPECT_EQ(head["per_service"], Json::parse(R"([
+        {"name":"a","added":10,"moved_to":0,"moved_from":10,"removed":0},
+        {"name":"b","added":0,"moved_to":10,"moved_from":0,"removed":10}])"));
+}
+
 TEST(PlanJson, HasTheShapeThatIsPromised) {
     const Json nothing = plan_json({});
     EXPECT_EQ(nothing["changed"], false);
