@@ -54,7 +54,7 @@ void plan_options(CLI::App& app, Arguments& a) {
 
 void apply_options(CLI::App& app, Arguments& a) {
     app.add_option("--confirm-within", a.confirm_within,
-                   "return to the generation before, unless `confirm` comes in time: 30s, 5m, 1h");
+                   "it returns by itself unless `confirm` comes: 30s, 5m, 1h");
     app.add_option("--if-generation", a.if_generation,
                    "only if this one still answers: the one that `plan` named");
     app.add_option("--allow", a.allow, allow_help);
@@ -126,7 +126,7 @@ constexpr std::array table = {
             "sluicectl check /etc/sluice/sluice.yaml", 0, 1, nullptr, command::check},
     Command{
         "plan", "[FILE] [--allow WORDS] [--exit-code] [--all]",
-        "what applying a config would change, and whose traffic that is",
+        "what a config would change, and whose traffic that is",
         "FILE is the instance's config unless it is given; it and what it includes are read with "
         "your rights. Nothing is changed. Exit 4 if a guard would refuse it.",
         "sluicectl plan --exit-code", 0, 1, plan_options, command::plan},
@@ -142,8 +142,9 @@ constexpr std::array table = {
             nullptr, command::confirm},
     Command{
         "rollback", "[GENERATION] [--note TEXT]",
-        "bring the config of a kept generation back, at once and without guards",
-        "Without a number: the newest state before this one that was not itself rolled back "
+        "bring the config of a kept generation back, at once",
+        "No guard judges it. Without a number: the newest state before this one that was not "
+        "rolled back "
         "from, so twice goes back two. Runtime bindings stay. The config file's present content "
         "is set aside: it is not applied again until it changes or you type `apply`.",
         "sluicectl rollback", 0, 1, rollback_options, command::rollback},

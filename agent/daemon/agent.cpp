@@ -119,6 +119,7 @@ Generation Agent::from_kernel(const Bindings& bindings) const {
     Generation generation;
     const auto& maps = plane_->dispatcher().maps();
     generation.number = plane_->table().generation();
+    generation.base = generation.number - 1;
     generation.time = plane_->table().changed();
     std::vector<Binding> config, runtime;
     for (const Binding& binding : bindings)

@@ -37,6 +37,16 @@ std::vector<std::uint64_t> numbers_in(const std::string& directory) {
     return numbers;
 }
 
+// Of the damaged ones too: their numbers are in logs.
+std::uint64_t highest_set_aside(const std::string& directory) {
+    std::uint64_t highest = 0;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(directory, error))
+        if (entry.path().extension() == ".damaged")
+            highest = std::max(highest, number_in(entry.path().stem().string()).value_or(0));
+    return highest;
+}
+
 void remove_quietly(const std::string& path) {
     std::error_code ignored;  // a file too many does no harm
     fs::remove(path, ignored);
@@ -257,8 +267,8 @@ std::optional<std::uint64_t> StateStore::newest() const {
 }
 
 std::uint64_t StateStore::highest() const {
-    const auto numbers = numbers_in(directory_ + "/generations");
-    return std::max(numbers.empty() ? 0 : numbers.back(), current().value_or(0));
+    const std::uint64_t set_aside = highest_set_aside(directory_ + "/generations");
+    return std::max({newest().value_or(0), set_aside, current().value_or(0)});
 }
 
 bool StateStore::detached() const {

@@ -82,9 +82,16 @@ bindings:
         return agent().plane().sockets().of(service).size();
     }
     Result<Plan> bind(const std::string& service, std::string_view what) const {
-        return agent().bind(to_service(service, what), somebody);
+        return unless_refused(agent().bind(to_service(service, what), somebody));
     }
-    Result<Plan> reload() const { return agent().reload(somebody, "reload"); }
+    // A change that a guard refuses is a failure here.
+    static Result<Plan> unless_refused(Result<Plan> plan) {
+        if (!plan || plan->refused_by.empty()) return plan;
+        return fail(Failure::refused, plan->refused_by.front().message);
+    }
+    Result<Plan> reload(const Allowed& allowed = {}) const {
+        return unless_refused(agent().reload(somebody, "reload", allowed));
+    }
     // "tcp 127.7.0.0/16 80 -> www (config)", …
     std::vector<std::string> table() const {
         std::vector<std::string> lines;

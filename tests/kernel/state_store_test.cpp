@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 Generation generation(std::uint64_t number) {
     Generation made;
     made.number = number;
+    made.base = number - 1;
     made.time = 1'700'000'000;
     made.cause = "bind";
     made.note = "INC-4711";
@@ -92,7 +93,6 @@ TEST_F(StateStoreTest, AnEmptyOneHasNothing) {
 // One that the config made, with bindings of its own.
 Generation of_config(std::uint64_t number, const std::string& prefix) {
     Generation made = generation(number);
-    made.base = number - 1;
     made.cause = "reload";
     made.config = bindings({"tcp " + prefix + " 80 www", "tcp " + prefix + " 81 www"});
     return made;

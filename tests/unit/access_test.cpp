@@ -90,7 +90,9 @@ TEST(Access, DescriptorsAreTakenFromWhomSomeRuleNames) {
     EXPECT_TRUE(may_pass_descriptors(rules(), peer(1, "ann")));
     EXPECT_TRUE(may_pass_descriptors(rules(), peer(1, "bind")));
     EXPECT_TRUE(may_pass_descriptors(rules(), peer(1, "bob", {}, "web@1.service")));
-    EXPECT_FALSE(may_pass_descriptors(rules(), peer(1, "bob", {"sluice"}))) << "readers send none";
+    EXPECT_TRUE(may_pass_descriptors(rules(), peer(1, "bob", {"sluice"})))
+        << "the config that a plan is about travels in one";
+    EXPECT_FALSE(may_pass_descriptors(rules(), peer(1, "bob")));
     EXPECT_FALSE(may_pass_descriptors({}, peer(1, "bob")));
 }
 
