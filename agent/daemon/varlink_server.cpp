@@ -51,9 +51,9 @@ VarlinkReply info() {
             ""};
 }
 
-// Register has `sockets`, RegisterAll has them in its `offers`.
+// Register has `sockets`, RegisterAll has them in its `offers`, Plan and Apply have `files`.
 bool names_descriptors(const Json& parameters) {
-    for (const char* key : {"sockets", "offers"})
+    for (const char* key : {"sockets", "offers", "files"})
         if (const auto at = parameters.find(key); at != parameters.end() && !at->empty())
             return true;
     return false;

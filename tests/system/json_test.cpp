@@ -86,7 +86,8 @@ bindings:
         udp = bind_udp("127.0.0.1:9953");
         ASSERT_EQ(enlist("www", {&tcp, &six}).exit, 0);
         ASSERT_EQ(enlist("dns", {&udp}).exit, 0);
-        ASSERT_EQ(ctl("bind --note why --override --allow unserved www udp 127.7.0.0/16 53").exit, 0);
+        ASSERT_EQ(ctl("bind --note why --override --allow unserved www udp 127.7.0.0/16 53").exit,
+                  0);
     }
     void TearDown() override {
         for (Fd* socket : {&tcp, &six, &udp}) socket->reset();
