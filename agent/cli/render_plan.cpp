@@ -3,7 +3,9 @@
 #include <array>
 #include <cstdio>
 #include <iterator>
+#include <map>
 #include <optional>
+#include <set>
 
 #include "cli/render.h"
 
@@ -13,6 +15,7 @@ namespace {
 
 constexpr std::int64_t much = 60;  // changes that are summed up by service
 constexpr std::size_t shown_rows = 15;
+constexpr std::int64_t shown_warnings = 4;  // of one kind
 
 // S of the JSON: a service, "reject" or "pass", which is what the kernel would do.
 std::string other(const Json& change, const char* key) {
@@ -187,13 +190,19 @@ Lines after_the_lists(const Json& changes, const Look& look) {
 Lines render_warnings(const Json& warnings, const Look& look) {
     Lines lines;
     if (!warnings.is_array()) return lines;
+    std::map<std::string, std::int64_t> seen;  // by code: a thousand of one kind hide the others
     for (const Json& warning : warnings) {
+        if (++seen[text_of(warning, "code")] > shown_warnings) continue;
         Lines one = wrapped("warning: " + text_of(warning, "message"), look.width, 9);
         one.front().replace(0, 8, paint(look, Paint::warn, "warning:"));
         append(lines, one);
         const std::string fix = text_of(warning, "fix");
         if (!fix.empty()) lines.push_back("         " + fix);
     }
+    for (const auto& [code, count] : seen)
+        if (count > shown_warnings)
+            lines.push_back("         … " + grouped(count - shown_warnings) + " more of '" + code +
+                            "': -o json has them");
     return lines;
 }
 
@@ -256,7 +265,7 @@ Error refusal(const Json& reply, std::string_view command) {
     std::string why = "refused";
     std::string words;
     for (const Json& guard : list_of(reply, "refused_by")) {
-        why += (why == "refused" ? ": " : "; ") + text_of(guard, "message");
+        why += (why == "refused" ? ": " : ", and ") + text_of(guard, "message");
         const std::string allow = text_of(guard, "allow");
         if (!allow.empty()) words += (words.empty() ? "" : ",") + allow;
     }
@@ -273,10 +282,12 @@ Lines render_refused(const Json& reply, const Look& look) {
                  {"", false, 8, true},
                  {"", false, 0, true},
                  {""}});
-    Lines more;
+    std::set<std::string> shown;  // several guards may be about the same bindings
+    std::int64_t most = 0;
     for (const Json& guard : list_of(reply, "refused_by")) {
-        const Json& first = list_of(guard, "first");
-        for (const Json& change : first) {
+        most = std::max(most, count_of(guard, "count"));
+        for (const Json& change : list_of(guard, "first")) {
+            if (!shown.insert(match_text(change)).second) continue;
             const Kind& kind = kind_of(text_of(change, "change"));
             const bool removed = std::string_view(kind.list) == "removed";
             const std::string from = removed ? "" : other(change, kind.key);
@@ -286,12 +297,11 @@ Lines render_refused(const Json& reply, const Look& look) {
                        {from.empty() ? "" : kind.words + from},
                        {(removed ? "was " : "") + place(change)}});
         }
-        const auto others = count_of(guard, "count") - static_cast<std::int64_t>(first.size());
-        if (others > 0) more.push_back("  … " + grouped(others) + " more: sluicectl plan");
     }
     if (table.empty()) return {};
     Lines lines = table.lines(look);
-    append(lines, more);
+    const auto others = most - static_cast<std::int64_t>(shown.size());
+    if (others > 0) lines.push_back("  … " + grouped(others) + " more: sluicectl plan");
     return lines;
 }
 

@@ -121,7 +121,7 @@ void keep_service(std::map<std::string, ServiceConfig>& services,
 std::string refusal_text(const Plan& plan) {
     std::string text;
     for (const RefusedBy& refused : plan.refused_by)
-        text += (text.empty() ? "" : "; ") + refused.message;
+        text += (text.empty() ? "" : ", and ") + refused.message;
     return text;
 }
 
@@ -152,6 +152,11 @@ std::vector<Binding> unfolded(const Generation& back, const Bindings& runtime,
         return true;
     });
     return found;
+}
+
+const SetAside* set_aside_in(const Generation& generation, std::uint64_t content) {
+    const auto at = std::ranges::find(generation.set_aside, content, &SetAside::content);
+    return at == generation.set_aside.end() ? nullptr : &*at;
 }
 
 }  // namespace
@@ -354,9 +359,7 @@ bool Agent::is_default(const std::string& path) const {
 }
 
 const SetAside* Agent::set_aside(std::uint64_t content) const {
-    const auto& list = running_.generation.set_aside;
-    const auto at = std::ranges::find(list, content, &SetAside::content);
-    return at == list.end() ? nullptr : &*at;
+    return set_aside_in(running_.generation, content);
 }
 
 Result<Agent::Proposed> Agent::propose(CheckedConfig checked, const std::string& path,
@@ -522,8 +525,7 @@ Result<Agent::Proposed> Agent::going_back(std::uint64_t number, const Author& by
     auto& aside = proposed.to.set_aside;
     for (const std::uint64_t content :
          {running.other_file ? 0 : running.config_content, watch_.content()})
-        if (content != 0 && set_aside(content) == nullptr &&
-            std::ranges::find(aside, content, &SetAside::content) == aside.end())
+        if (content != 0 && set_aside_in(proposed.to, content) == nullptr)
             aside.push_back({content, why});
     std::erase_if(aside, [&](const SetAside& one) { return one.content == back->config_content; });
     return proposed;
@@ -543,6 +545,11 @@ Result<Plan> Agent::rollback(std::optional<std::uint64_t> number, const std::str
         "generation " + std::to_string(running) + " was rolled back by " + to_string(by));
     if (!proposed) return pass_on(proposed);
     proposed->to.note = note;
+    if (set_aside_in(proposed->to, watch_.content()))
+        proposed->warnings.push_back(
+            {"config-set-aside",
+             options_.config + " is set aside as it is now: it is not applied until it changes",
+             "sluicectl apply"});
     auto plan = commit(std::move(*proposed));
     if (plan) attempt_.reset();
     return plan;
