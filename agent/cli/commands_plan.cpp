@@ -15,7 +15,10 @@ namespace {
 
 // The config's files in one descriptor, one after the other, as the parameters name them.
 Result<Fd> add_config(Session& session, const std::string& file, Json& parameters) {
-    auto read = session.world().gather(file);
+    auto read = [&] {
+        const Waiting waiting(session, "reading " + file);
+        return session.world().gather(file);
+    }();
     if (!read.checked.valid()) return fail(to_error(read.checked));
     std::string all;
     Json files = Json::array(), patterns = Json::array();

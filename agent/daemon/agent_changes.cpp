@@ -309,7 +309,14 @@ Result<Plan> Agent::commit(Proposed proposed) {
 
 // The same answers, perhaps from other lines of other files: no new generation.
 Result<> Agent::keep_places(Generation to, Overlay table) {
-    Generation same = running_.generation;
+    const Generation& running = running_.generation;
+    const bool same_places =
+        to.config.shares(running.config) ||
+        (to.config_content == running.config_content && to.config_path == running.config_path);
+    if (same_places && !running.pending && to.other_file == running.other_file &&
+        to.set_aside == running.set_aside)
+        return {};
+    Generation same = running;
     same.pending.reset();  // nobody changes anything while one waits, but by going back
     same.config = std::move(to.config);
     same.folded = std::move(to.folded);
@@ -448,6 +455,9 @@ Result<Plan> Agent::apply(ConfigFiles& files, const ApplyRequest& request, const
                                                 " answers by now, not " +
                                                 std::to_string(*request.if_generation))
                         .hint("look again: sluicectl plan"));
+    if (request.confirm_within && running == 0)
+        return fail(Error(Failure::refused, "there is no generation to return to")
+                        .hint("the first one of all: sluicectl apply"));
     auto proposed = propose_applied(files, request, by);
     if (!proposed) return pass_on(proposed);
     auto plan = commit(std::move(*proposed));
