@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's side of changes: what is proposed, judged, stored and made active, and the way back.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -42,7 +43,7 @@ std::string times_text(const std::vector<std::pair<std::string, double>>& times)
     std::string text;
     for (const auto& [step, milliseconds] : times)
         text += (text.empty() ? "" : ", ") + step + " " +
-                std::to_string(static_cast<long long>(milliseconds + 0.5)) + " ms";
+                std::to_string(std::lround(milliseconds)) + " ms";
     return text;
 }
 
