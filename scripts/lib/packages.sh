@@ -5,7 +5,7 @@ PACKAGES_BUILD=(
     g++ cmake ninja-build pkg-config ccache
     clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev linux-libc-dev
     libsystemd-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev
-    libgtest-dev libgmock-dev libbenchmark-dev
+    libgtest-dev libgmock-dev libbenchmark-dev scdoc
 )
 PACKAGES_LINT=(clang-format-19 clang-tidy-19 shellcheck python3 git)
 PACKAGES_FUZZ=(clang-19 libclang-rt-19-dev)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tidy.sh BUILD_DIR: clang-tidy 19 over every C++ source of agent/ and over the BPF programs.
+# tidy.sh BUILD_DIR: clang-tidy 19 over every source of agent/, the BPF programs and the examples.
 #
 # A source that was clean is not looked at again until it, a header of ours that it includes, or .clang-tidy
 # changes: a stamp in the user's cache remembers, for every clone.
@@ -46,6 +46,8 @@ tidy() {
     case $file in
         *.bpf.c) # has no entry in compile_commands.json: CMake runs clang for it by a command of its own
             flags=(-- -target bpf -std=gnu11 -Iinclude -idirafter "/usr/include/$(gcc -print-multiarch)") ;;
+        docs/examples/*) # are built by their readers
+            flags=(-- -std=c11 -Iinclude) ;;
         *) flags+=(-p "$build") ;;
     esac
     if output=$(clang-tidy-19 --quiet "$file" "${flags[@]}" 2>&1); then
@@ -57,7 +59,7 @@ tidy() {
 }
 export -f tidy
 
-mapfile -t files < <(sources 'agent/*.cpp' 'bpf/*.c' 'bench/*.c')
+mapfile -t files < <(sources 'agent/*.cpp' 'agent/*.c' 'bpf/*.c' 'bench/*.c' 'docs/examples/*.c')
 [ ${#files[@]} -gt 0 ]
 # 255 would make xargs stop at the first; any other status lets it go on, and then it says 123.
 # shellcheck disable=SC2016  # for the inner bash
