@@ -111,9 +111,11 @@ struct sluice_report {
  * interchangeable, and bound to one local port unless the config says mixed_ports.
  *
  * sluice_replace makes them the service's only sockets, in one step. Those that were there get
- * nothing new and are closed by whoever has them, once they are drained.
+ * nothing new and are closed by whoever has them, once they are drained. The kernel lets a
+ * SO_REUSEPORT group choose among its own, so sockets of one group with the old ones do not replace
+ * them: give the next version a port of its own, which clients do not see.
  *
- * sluice_stage holds them ready, without traffic, for sluice_promote.
+ * sluice_stage holds them ready, without traffic, for sluice_promote. The same holds for groups.
  *
  * Who may: root, and whom the service's `register:` rules in the agent's config name.
  */
