@@ -10,6 +10,9 @@ diff -u "$symbols" <(nm -D --defined-only --with-symbol-versions "$library" |
     exit 1
 }
 
+# What it allocates it could leak, and a child of a program with threads could hang in.
+! nm -D --undefined-only "$library" | grep -Ew 'malloc|calloc|realloc|free|strdup' || { echo "it allocates" >&2; exit 1; }
+
 dynamic=$(readelf -dW "$library")
 grep -q 'SONAME.*\[libsluice\.so\.0\]' <<<"$dynamic" || { echo "another soname" >&2; exit 1; }
 needed=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' <<<"$dynamic")

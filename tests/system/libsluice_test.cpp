@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libsluice as a service uses it: the shared library, against the real agent.
 #include <array>
+#include <climits>
 #include <csignal>
 #include <fcntl.h>
 #include <fstream>
@@ -343,6 +344,40 @@ TEST_F(LibSluice, AChildOfAProgramWithThreadsMayCallIt) {
     other.join();
     EXPECT_TRUE(eventually([&] { return ask("sockets").size() == 1; }))
         << "the children's are closed";
+}
+
+TEST_F(LibSluice, TwentyFourKilobytesOfStackAreEnough) {
+    const Fd www = listen_tcp("127.0.0.1:9999", {.backlog = 2});
+    struct Call {
+        sluice_options options;
+        sluice_report report;
+        int fd;
+        std::array<int, 3> codes;
+    } call{options(), {}, www.get(), {-1, -1, -1}};
+    pthread_attr_t small;
+    ASSERT_EQ(::pthread_attr_init(&small), 0);
+    // The thread itself takes the least there is.
+    ASSERT_EQ(::pthread_attr_setstacksize(
+                  &small, static_cast<std::size_t>(PTHREAD_STACK_MIN) + 24UL * 1024),
+              0);
+    pthread_t thread{};
+    ASSERT_EQ(::pthread_create(
+                  &thread, &small,
+                  [](void* at) -> void* {
+                      auto& [with, report, fd, codes] = *static_cast<Call*>(at);
+                      codes[0] = sluice_register(&with, "www", &fd, 1, &report);
+                      codes[1] = sluice_unregister(&with, "www", fd, nullptr);
+                      codes[2] = sluice_promote(&with, "no-such-service", nullptr);
+                      return nullptr;
+                  },
+                  &call),
+              0);
+    ASSERT_EQ(::pthread_join(thread, nullptr), 0);
+    ::pthread_attr_destroy(&small);
+    EXPECT_EQ(call.codes[0], SLUICE_DONE);
+    EXPECT_EQ(call.report.warnings, 1U);
+    EXPECT_EQ(call.codes[1], SLUICE_DONE);
+    EXPECT_NE(call.codes[2], SLUICE_DONE);
 }
 
 TEST_F(LibSluice, AThreadThatIsCancelledLeavesNothingOpen) {
