@@ -43,7 +43,8 @@ static bool take_parameter(struct json_reader* reader, const char* key, void* co
     } numbers[] = {{"exit", &reply->exit},
                    {"added", &reply->added},
                    {"present", &reply->present},
-                   {"removed", &reply->removed}};
+                   {"removed", &reply->removed},
+                   {"let_go", &reply->removed}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
         if (strcmp(key, numbers[i].key) == 0) return json_integer(reader, numbers[i].value);
     const struct {

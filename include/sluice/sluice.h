@@ -92,14 +92,13 @@ struct sluice_options {
  * warning_text) and end with "…" where they were too long.
  */
 struct sluice_report {
-    uint32_t added;              /* sockets that were not registered before */
-    uint32_t present;            /* sockets that were */
-    uint32_t removed;            /* sockets taken out (sluice_unregister, sluice_unregister_all) */
-    uint32_t warnings;           /* how many the agent gave; those that fit are in warning_text */
+    uint32_t added;    /* sockets that were not registered before */
+    uint32_t present;  /* sockets that were */
+    uint32_t removed;  /* sockets taken out, or let go by sluice_promote and sluice_demote */
+    uint32_t warnings; /* how many the agent gave; those that fit are in warning_text */
     char text[SLUICE_TEXT_SIZE]; /* what was being done and why it failed; "" after SLUICE_DONE */
     char hint[SLUICE_HINT_SIZE]; /* what to do about it; "" where nobody knows */
-    char warning_text[SLUICE_WARNINGS_SIZE]; /* done, but traffic may go wrong: "CODE: why; fix\n"
-                                                each */
+    char warning_text[SLUICE_WARNINGS_SIZE]; /* what may go wrong: "CODE: why; fix\n" each */
     uint64_t reserved[8];                    /* 0 */
 };
 
@@ -127,9 +126,10 @@ SLUICE_API int sluice_stage(const struct sluice_options* options, const char* se
                             const int* sockets, size_t count, struct sluice_report* report);
 
 /*
- * sluice_promote makes the staged sockets of `service` its only ones, in one step; those that
- * served stay ready, and sluice_demote changes back to them. SLUICE_INVALID or SLUICE_REFUSED when
- * there are none to change to.
+ * sluice_promote makes the staged sockets of `service` serve in the place of those that do, in one
+ * step. Those stay ready, and sluice_demote changes back to them: a release with an undo. Sockets
+ * that waited for sluice_demote before are let go (report.removed). SLUICE_REFUSED when there is
+ * nothing to change to.
  */
 SLUICE_API int sluice_promote(const struct sluice_options* options, const char* service,
                               struct sluice_report* report);

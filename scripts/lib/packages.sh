@@ -7,7 +7,7 @@ PACKAGES_BUILD=(
     libsystemd-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev
     libgtest-dev libgmock-dev libbenchmark-dev scdoc
 )
-PACKAGES_LINT=(clang-format-19 clang-tidy-19 shellcheck python3 git)
+PACKAGES_LINT=(clang-format-19 clang-tidy-19 shellcheck python3 git man-db)
 PACKAGES_FUZZ=(clang-19 libclang-rt-19-dev)
 # Real servers and clients: the system tests and the quickstart talk to these.
 PACKAGES_PEERS=(iproute2 util-linux procps nginx haproxy curl socat python3 strace systemd)
