@@ -70,6 +70,26 @@ SocketFamily judge_family(const SocketFacts& facts) {
     return wildcard && !facts.v6only ? SocketFamily::dual : SocketFamily::ipv6;
 }
 
+std::vector<Warning> warnings_about(const SocketFacts& facts) {
+    std::vector<Warning> warnings;
+    const std::string local = to_string(*facts.local);
+    if (facts.backlog && *facts.backlog < small_backlog)
+        warnings.push_back({"small-backlog",
+                            local + ": a backlog of " + std::to_string(*facts.backlog) +
+                                " overflows at once under load",
+                            "listen() with a larger backlog"});
+    if (facts.filter)
+        warnings.push_back(
+            {"filter-attached",
+             local + ": a socket filter" +
+                 (facts.filter_length == 0
+                      ? " (eBPF)"
+                      : " of " + std::to_string(facts.filter_length) + " instruction(s)") +
+                 " is attached: what it drops is lost, no other socket is asked",
+             "if it is not meant: SO_DETACH_FILTER"});
+    return warnings;
+}
+
 }  // namespace
 
 Result<Admitted> admit(const SocketFacts& facts, std::uint64_t netns_cookie) {
@@ -80,14 +100,10 @@ Result<Admitted> admit(const SocketFacts& facts, std::uint64_t netns_cookie) {
     if (facts.mapped || !facts.local)
         return refuse("it is an IPv6 socket bound to an IPv4-mapped address",
                       "use an IPv4 socket, or bind to ::");
-    Admitted admitted{*protocol, judge_family(facts), *facts.local, facts.cookie, {}};
-    if (facts.backlog && *facts.backlog < small_backlog)
-        admitted.warnings.push_back({"small-backlog",
-                                     to_string(*facts.local) + ": a backlog of " +
-                                         std::to_string(*facts.backlog) +
-                                         " overflows at once under load",
-                                     "listen() with a larger backlog"});
-    return admitted;
+    const ReplyOptions replies{true, facts.original_destination, facts.packet_info,
+                               facts.freebind || facts.transparent};
+    return Admitted{*protocol, judge_family(facts),  *facts.local, facts.cookie,
+                    replies,   warnings_about(facts)};
 }
 
 }  // namespace sluice

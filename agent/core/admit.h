@@ -10,6 +10,7 @@
 
 #include "core/address.h"
 #include "core/plan.h"
+#include "core/registered_socket.h"
 
 namespace sluice {
 
@@ -28,6 +29,10 @@ struct SocketFacts {
     std::optional<Endpoint> local;              // getsockname; port 0: not bound
     bool mapped = false;  // an IPv6 socket bound to an IPv4-mapped address; `local` is IPv4 then
     std::optional<std::uint32_t> backlog;  // of a listener
+    bool filter = false;                   // SO_ATTACH_FILTER or SO_ATTACH_BPF
+    std::uint32_t filter_length = 0;       // in instructions; 0: unknown, as of an eBPF program
+    bool transparent = false;              // IP_TRANSPARENT or IPV6_…
+    bool freebind = false;                 // IP_FREEBIND or IPV6_…
     bool original_destination = false;     // IP_RECVORIGDSTADDR or IPV6_…: UDP
     bool packet_info = false;              // IP_PKTINFO or IPV6_RECVPKTINFO: UDP
 };
@@ -39,6 +44,7 @@ struct Admitted {
     SocketFamily family = SocketFamily::ipv4;
     Endpoint local;
     std::uint64_t cookie = 0;
+    ReplyOptions replies;
     std::vector<Warning> warnings;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/health.h"
 
+#include "core/replies.h"
 #include "core/text.h"
 
 namespace sluice {
@@ -60,6 +61,7 @@ TableUse count_use(const Bindings& effective) {
         const unsigned cls = class_of(binding.match.protocol, binding.match.prefix.address.family);
         service.needs |= static_cast<ClassMask>(1U << cls);
         ++service.by_class.at(cls);
+        add_udp_sample(service.udp_samples, binding.match);
     }
     return use;
 }
@@ -88,8 +90,10 @@ ServiceHealth judge_service(bool configured, bool early, const ServiceUse& use,
     const std::string words = words_of(missing);
     const std::string what =
         sockets.usable == 0 && sockets.total == 0 ? "no sockets" : "no " + words;
-    return {ServiceState::degraded,
-            "no usable " + words + " socket; " + effect_words(use, missing, policy), what};
+    std::string message = "no usable " + words + " socket; " + effect_words(use, missing, policy);
+    if (sockets.waiting != 0)
+        message += "; " + with_commas(sockets.waiting) + " staged could be promoted";
+    return {ServiceState::degraded, std::move(message), what};
 }
 
 }  // namespace sluice

@@ -23,6 +23,8 @@ struct ServiceUse {
     std::size_t bindings = 0;
     ClassMask needs = 0;  // classes that its bindings cover
     std::array<std::size_t, SLUICE_CLASSES> by_class{};
+    // Of its UDP bindings a few that differ, enough to judge answers by (core/replies.h).
+    std::vector<Match> udp_samples{};
 };
 
 // What a table holds, counted once a generation.
@@ -37,6 +39,7 @@ struct ServiceSockets {
     std::size_t total = 0;
     std::size_t failing = 0;  // the kernel would refuse them
     ClassMask usable = 0;     // classes with at least one usable socket
+    std::size_t waiting = 0;  // for `promote` or `demote`; they are in none of the others
 };
 
 enum class ServiceState : std::uint8_t { ok, waiting, degraded, parked };

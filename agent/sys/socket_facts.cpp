@@ -5,11 +5,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <linux/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "sys/fd.h"
 
@@ -92,16 +92,29 @@ void add_udp(int fd, SocketFacts& facts) {
     }
 }
 
+// What drops packets before the socket sees them (sk_get_filter() in the kernel).
+void add_filter(int fd, SocketFacts& facts) {
+    socklen_t instructions = 0;
+    const int result = ::getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions);
+    facts.filter_length = result == 0 ? instructions : 0;
+    // An eBPF program has no classic instructions to show.
+    facts.filter = facts.filter_length != 0 || (result != 0 && errno == EACCES);
+}
+
 }  // namespace
 
 Result<SocketFacts> socket_facts(int fd) {
-    struct stat info{};
-    if (::fstat(fd, &info) != 0)
-        return fail_errno(errno, "look at descriptor " + std::to_string(fd));
     SocketFacts facts;
-    if (!S_ISSOCK(info.st_mode)) return facts;
+    // Not fstat(2): of a file on a network or in user space that may wait for its server.
+    socklen_t size = sizeof facts.domain;
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &facts.domain, &size) != 0) {
+        const int error = errno;
+        // A descriptor that only stands for a path (O_PATH) is open, and good for nothing.
+        const bool open = error == EBADF && ::fcntl(fd, F_GETFD) >= 0;
+        if (error == ENOTSOCK || open) return facts;
+        return fail_errno(error, "look at descriptor " + std::to_string(fd));
+    }
     facts.is_socket = true;
-    facts.domain = option<int>(fd, SOL_SOCKET, SO_DOMAIN).value_or(0);
     facts.type = option<int>(fd, SOL_SOCKET, SO_TYPE).value_or(0);
     facts.protocol = option<int>(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0);
     if (facts.domain != AF_INET && facts.domain != AF_INET6) return facts;
@@ -114,6 +127,9 @@ Result<SocketFacts> socket_facts(int fd) {
     facts.netns_cookie = option<std::uint64_t>(fd, SOL_SOCKET, so_netns_cookie);
     facts.device = device_of(fd);
     add_address(fd, facts);
+    add_filter(fd, facts);
+    facts.transparent = flag(fd, IPPROTO_IP, IP_TRANSPARENT);  // one flag for both families
+    facts.freebind = flag(fd, IPPROTO_IP, IP_FREEBIND);
     if (facts.protocol == IPPROTO_TCP) add_tcp(fd, facts);
     if (facts.protocol == IPPROTO_UDP) add_udp(fd, facts);
     return facts;

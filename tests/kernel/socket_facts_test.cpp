@@ -6,12 +6,16 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <thread>
+#include <unistd.h>
 
 #include "core/admit.h"
 #include "support/sockets.h"
@@ -268,6 +272,63 @@ TEST_F(SocketFactsTest, TransparentAndFreebindSocketsOnForeignAddressesAreAdmitt
     EXPECT_EQ(verdict(transparent_udp), "udp ipv6 [2001:db8::7]:53");
 }
 
+TEST_F(SocketFactsTest, ThatASocketMaySendFromAnyAddressIsAmongTheFacts) {
+    struct Case {
+        const char* local;
+        int level, option;
+        bool transparent;
+    };
+    for (const Case& one : {Case{"0.0.0.0:53", IPPROTO_IP, IP_FREEBIND, false},
+                            Case{"0.0.0.0:53", IPPROTO_IP, IP_TRANSPARENT, true},
+                            Case{"[::]:53", IPPROTO_IPV6, freebind_v6, false},
+                            Case{"[::]:53", IPPROTO_IPV6, transparent_v6, true}}) {
+        const Fd socket = bind_udp(one.local);
+        EXPECT_FALSE(must(admit(must(socket_facts(socket.get())), 0)).replies.nonlocal);
+        set(socket, one.level, one.option);
+        const SocketFacts facts = must(socket_facts(socket.get()));
+        EXPECT_EQ(facts.transparent, one.transparent) << one.local;
+        EXPECT_EQ(facts.freebind, !one.transparent) << one.local;
+        EXPECT_TRUE(must(admit(facts, 0)).replies.nonlocal);
+    }
+}
+
+// Takes every packet, and is a filter all the same.
+TEST_F(SocketFactsTest, AFilterIsAmongTheFactsWithItsLengthAndIsWarnedOf) {
+    const Fd socket = bind_udp("127.0.0.1:53");
+    EXPECT_FALSE(must(socket_facts(socket.get())).filter);
+    sock_filter take_all[] = {{BPF_LD | BPF_IMM, 0, 0, 0}, {BPF_RET | BPF_K, 0, 0, ~0U}};
+    const sock_fprog program{2, take_all};
+    ASSERT_EQ(::setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program),
+              0);
+    EXPECT_TRUE(must(socket_facts(socket.get())).filter);
+    EXPECT_EQ(must(socket_facts(socket.get())).filter_length, 2U);
+    const Admitted admitted = must(admit(must(socket_facts(socket.get())), 0));
+    ASSERT_EQ(admitted.warnings.size(), 1U);
+    EXPECT_EQ(admitted.warnings[0].code, "filter-attached");
+    EXPECT_NE(admitted.warnings[0].message.find("of 2 instruction"), std::string::npos);
+}
+
+TEST_F(SocketFactsTest, AnEbpfFilterIsAmongTheFacts) {
+    const Fd listener = listen_tcp("127.0.0.1:80");
+    const bpf_insn take_all[] = {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0x7fffffff},
+                                 {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+    bpf_attr load{};
+    load.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+    load.insn_cnt = 2;
+    load.insns = reinterpret_cast<std::uintptr_t>(&take_all);
+    load.license = reinterpret_cast<std::uintptr_t>("GPL");
+    const Fd program(static_cast<int>(::syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load)));
+    ASSERT_TRUE(program) << std::strerror(errno);
+    const int number = program.get();
+    ASSERT_EQ(::setsockopt(listener.get(), SOL_SOCKET, SO_ATTACH_BPF, &number, sizeof number), 0);
+    const SocketFacts facts = must(socket_facts(listener.get()));
+    EXPECT_TRUE(facts.filter);
+    EXPECT_EQ(facts.filter_length, 0U);
+    const Admitted admitted = must(admit(facts, 0));
+    ASSERT_EQ(admitted.warnings.size(), 1U);
+    EXPECT_NE(admitted.warnings[0].message.find("eBPF"), std::string::npos);
+}
+
 TEST_F(SocketFactsTest, AnIpv6SocketOnAMappedAddressIsRefused) {
     in6_addr mapped{};
     mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
@@ -296,7 +357,7 @@ TEST_F(SocketFactsTest, APathToASocketIsNotTheSocket) {
     const Fd listener = must(listen_unix(path, UnixKind::stream));
     const Fd only_path(::open(path.c_str(), O_PATH | O_CLOEXEC));
     ASSERT_TRUE(only_path);
-    EXPECT_EQ(verdict(only_path), "refused: it is not an IP socket");
+    EXPECT_EQ(verdict(only_path), "refused: the descriptor is not a socket");
 }
 
 TEST_F(SocketFactsTest, AClosedDescriptorIsAFailureAndNoVerdict) {

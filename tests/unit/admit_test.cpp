@@ -161,5 +161,32 @@ TEST(Admit, WarnsOfABacklogThatOverflowsAtOnce) {
     EXPECT_THAT(must(admit(facts, our_netns)).warnings, IsEmpty());
 }
 
+TEST(Admit, WarnsOfAFilterThatMayDropWhatWasDispatched) {
+    SocketFacts facts = udp_socket("192.0.2.1:53");
+    facts.filter = true;
+    facts.filter_length = 12;
+    const Admitted classic = must(admit(facts, our_netns));
+    ASSERT_THAT(classic.warnings, SizeIs(1));
+    EXPECT_EQ(classic.warnings[0].code, "filter-attached");
+    EXPECT_THAT(classic.warnings[0].message, HasSubstr("12 instruction"));
+    EXPECT_THAT(classic.warnings[0].fix, HasSubstr("SO_DETACH_FILTER"));
+    facts.filter_length = 0;
+    EXPECT_THAT(must(admit(facts, our_netns)).warnings.at(0).message, HasSubstr("eBPF"));
+}
+
+TEST(Admit, NotesWhatAUdpSocketCanAnswerWith) {
+    SocketFacts facts = udp_socket("0.0.0.0:53");
+    EXPECT_EQ(must(admit(facts, our_netns)).replies, (ReplyOptions{true, false, false, false}));
+    facts.original_destination = true;
+    EXPECT_EQ(must(admit(facts, our_netns)).replies, (ReplyOptions{true, true, false, false}));
+    facts.packet_info = true;
+    EXPECT_EQ(must(admit(facts, our_netns)).replies, (ReplyOptions{true, true, true, false}));
+    facts.freebind = true;
+    EXPECT_EQ(must(admit(facts, our_netns)).replies, (ReplyOptions{true, true, true, true}));
+    facts.freebind = false;
+    facts.transparent = true;
+    EXPECT_EQ(must(admit(facts, our_netns)).replies, (ReplyOptions{true, true, true, true}));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -166,6 +166,13 @@ TEST(Health, IsJudgedFromUseSocketsAndPolicy) {
     }
 }
 
+TEST(Health, OfAServiceWithoutSocketsNamesThoseThatAreReady) {
+    ServiceSockets sockets;
+    sockets.waiting = 2;
+    EXPECT_EQ(judge_service(true, false, {1, 1, {1}}, sockets, {}).message,
+              "no usable tcp ipv4 socket; 1 binding refuses; 2 staged could be promoted");
+}
+
 TEST(ServiceState, HasTheWordsThatArePromised) {
     EXPECT_EQ(to_string(ServiceState::ok), "ok");
     EXPECT_EQ(to_string(ServiceState::waiting), "waiting");
