@@ -220,7 +220,8 @@ Result<> Ours::fill(const Table& table, const Listeners& listeners) {
     for (const auto& [name, config] : configured) keep.insert(name);
     if (auto ok = plane_->finish_grace(plane_->begin_grace(), keep); !ok) return ok;
     for (std::uint32_t i = 0; i < services; ++i) {
-        auto added = plane_->sockets().add(service_name(i), {describe(listeners, i)}, false, 0);
+        auto added = plane_->sockets().add(service_name(i), {describe(listeners, i)},
+                                           kernel::Placement::add, 0);
         if (!added) return pass_on(added);
     }
     return {};

@@ -73,7 +73,8 @@ void register_options(CLI::App& app, Arguments& a) {
         ->delimiter(',')
         ->allow_extra_args(false);
     app.add_option("--pid", a.pid, "take the sockets from this running process");
-    app.add_flag("--replace", a.replace, "in place of the sockets that are registered now");
+    app.add_flag("--replace", a.replace, "in place of the sockets that serve now");
+    app.add_flag("--staged", a.staged, "ready to serve, for `promote` to switch to");
 }
 
 void unregister_options(CLI::App& app, Arguments& a) {
@@ -111,16 +112,30 @@ constexpr std::array table = {
     Command{"unbind", "PROTOCOL PREFIX PORT", "remove runtime bindings",
             "Lists with commas are one change.", "sluicectl unbind tcp,udp 192.0.2.200 443", 3, 3,
             unbind_options, command::unbind},
-    Command{"register", "[SERVICE] [--fd N… | --pid PID] [--replace] [PROTOCOL ADDRESS PORT …]",
+    Command{"register",
+            "[SERVICE] [--fd N… | --pid PID] [--replace | --staged] [PROTOCOL ADDRESS PORT …]",
             "hand sockets to the agent for a service, all or none",
             "Without --fd or --pid: the sockets of LISTEN_FDS (systemd). Without SERVICE as well: "
             "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name. "
             "With --pid: every triple names one kind of socket, all its members are taken; no "
-            "match is an error.",
+            "match is an error. With --replace the sockets that served get nothing new and drain; "
+            "those that are staged, or wait for `demote`, stay. With --staged the sockets get "
+            "nothing until `promote`, beside others that are staged; one that closes meanwhile is "
+            "forgotten, and none serves by itself when those that serve are gone. The same socket "
+            "again changes nothing, but that --replace has one that waits serve.",
             "sluicectl register cdn --pid 812 tcp 0.0.0.0 443 tcp :: 443", 0, any, register_options,
             command::enlist},
     Command{"unregister", "SERVICE [--cookie COOKIE]", "take a service's sockets out", "",
             "sluicectl unregister cdn --cookie 1f4", 1, 1, unregister_options, command::unregister},
+    Command{"promote", "SERVICE", "switch to the sockets that are staged, in one step",
+            "Those that served before get nothing new, and wait: `demote` goes back to them. Those "
+            "that waited so before them are let go. Exit 4 when none is staged, or none of them "
+            "can serve.",
+            "sluicectl promote cdn", 1, 1, nullptr, command::promote},
+    Command{"demote", "SERVICE", "go back to the sockets from before `promote`, in one step",
+            "Those that served are staged again, unless others have been staged meanwhile: then "
+            "they are let go. Exit 4 when there are none to go back to.",
+            "sluicectl demote cdn", 1, 1, nullptr, command::demote},
     Command{"check", "[FILE]", "validate a config; needs no agent and no privileges",
             "FILE is the instance's config unless it is given.",
             "sluicectl check /etc/sluice/sluice.yaml", 0, 1, nullptr, command::check},
@@ -174,8 +189,7 @@ constexpr std::array table = {
 std::span<const Command> commands() { return table; }
 
 std::span<const std::string_view> later_commands() {
-    static constexpr std::array<std::string_view, 5> names = {"trace", "metrics", "doctor",
-                                                              "promote", "demote"};
+    static constexpr std::array<std::string_view, 3> names = {"trace", "metrics", "doctor"};
     return names;
 }
 

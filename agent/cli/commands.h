@@ -30,6 +30,7 @@ struct Arguments {
     bool reject = false;
     bool pass = false;
     bool replace = false;
+    bool staged = false;
     bool yes = false;
 };
 
@@ -76,6 +77,8 @@ Result<int> detach(Session&, const Arguments&);
 Result<int> attach(Session&, const Arguments&);
 Result<int> enlist(Session&, const Arguments&);  // `register`, a keyword
 Result<int> unregister(Session&, const Arguments&);
+Result<int> promote(Session&, const Arguments&);
+Result<int> demote(Session&, const Arguments&);
 Result<int> check(Session&, const Arguments&);
 Result<int> version(Session&, const Arguments&);
 }  // namespace command

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sockets in and out: register, unregister.
+// Sockets in and out: register, unregister, promote, demote.
 #include <algorithm>
 #include <map>
 
@@ -25,7 +25,7 @@ struct Offer {
 
 // All services in one call: all of the sockets are registered, or none. One element for each
 // service.
-Result<Json> register_all(Session& session, const Offer& offer, bool replace) {
+Result<Json> register_all(Session& session, const Offer& offer, std::string_view mode) {
     auto agent = session.agent();
     if (!agent) return pass_on(agent);
     std::vector<int> descriptors;
@@ -38,7 +38,7 @@ Result<Json> register_all(Session& session, const Offer& offer, bool replace) {
         }
         offers.push_back({{"service", service}, {"sockets", std::move(indices)}});
     }
-    Json parameters = {{"mode", replace ? "replace" : "add"}};
+    Json parameters = {{"mode", mode}};
     if (offer.pid != 0) parameters["pid"] = offer.pid;
     if (offers.size() == 1) {
         parameters.update(offers.front());
@@ -119,16 +119,32 @@ Result<Offer> make_offer(Session& session, const Arguments& a) {
     return offer_passed(session, service);
 }
 
+Result<int> switch_sets(Session& session, const Arguments& a, bool forward) {
+    auto service = parse_service_name(a.words.front());
+    if (!service) return pass_on(service);
+    auto reply = session.call(forward ? "Promote" : "Demote", {{"service", *service}});
+    if (!reply) return pass_on(reply);
+    session.answer(*reply, render_switched(*reply, forward, session.look()));
+    return 0;
+}
+
 }  // namespace
 
+Result<int> promote(Session& session, const Arguments& a) { return switch_sets(session, a, true); }
+
+Result<int> demote(Session& session, const Arguments& a) { return switch_sets(session, a, false); }
+
 Result<int> enlist(Session& session, const Arguments& a) {
+    if (a.replace && a.staged)
+        return fail(Failure::invalid, "--replace and --staged exclude each other");
     auto offer = make_offer(session, a);
     if (!offer) return pass_on(offer);
-    auto registered = register_all(session, *offer, a.replace);
+    auto registered =
+        register_all(session, *offer, a.staged ? "staged" : (a.replace ? "replace" : "add"));
     if (!registered) return pass_on(registered);
     Lines lines;
     for (const Json& one : *registered) {
-        const Lines shown = render_registered(one, session.look());
+        const Lines shown = render_registered(one, a.staged, session.look());
         lines.insert(lines.end(), shown.begin(), shown.end());
     }
     session.answer({{"registered", std::move(*registered)}}, lines);

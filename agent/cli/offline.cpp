@@ -43,6 +43,10 @@ ServiceSockets count_sockets(const kernel::Lookup& lookup, const Pins& pins,
     ServiceSockets count;
     for (const RegisteredSocket& socket : pins.sockets) {
         if (socket.service != name) continue;
+        if (socket.role != SocketRole::serving) {
+            ++count.waiting;
+            continue;
+        }
         ++count.total;
         const ClassMask before = count.usable;
         bool usable = false;

@@ -50,7 +50,9 @@ Lines render_explain(const Json& explanation, const Look& look);
 Lines render_problems(const CheckedConfig& checked, const Look& look);
 Json check_document(const CheckedConfig& checked);
 
-Lines render_registered(const Json& reply, const Look& look);
+Lines render_registered(const Json& reply, bool staged, const Look& look);
+// `forward`: of promote, not of demote.
+Lines render_switched(const Json& reply, bool forward, const Look& look);
 Lines render_detach(const Json& reply, const Look& look);
 
 // sluicectl: <doing>: <why>, then `hint: …`

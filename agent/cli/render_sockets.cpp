@@ -76,6 +76,12 @@ std::string share_text(const Json& sockets, const Json& socket) {
     return v4 == v6 ? v4 : v4 + " " + v6;
 }
 
+// "serving"; "staged, promote" and "staged, demote" say what would bring the socket into service.
+std::string state_text(const Json& socket) {
+    const std::string waits_for = text_of(socket, "waits_for");
+    return text_of(socket, "state") + (waits_for.empty() ? "" : ", " + waits_for);
+}
+
 void append(Lines& lines, const Lines& more) {
     lines.insert(lines.end(), more.begin(), more.end());
 }
@@ -120,16 +126,19 @@ Lines render_sockets(const Json& sockets, const Look& look) {
                    {text_of(*socket, "cookie")},
                    {age_text(*socket, look)},
                    {share_text(sockets, *socket)},
-                   {state, state_paint(state)}});
+                   {state_text(*socket), state_paint(state)}});
     }
     return table.empty() ? Lines{"no sockets"} : table.lines(look);
 }
 
-Lines render_registered(const Json& reply, const Look& look) {
+Lines render_registered(const Json& reply, bool staged, const Look& look) {
     const std::int64_t added = count_of(reply, "added");
     const std::int64_t present = count_of(reply, "present");
-    std::string text = text_of(reply, "service") + ": " + counted(added, "socket") + " registered";
+    const std::string service = text_of(reply, "service");
+    std::string text =
+        service + ": " + counted(added, "socket") + (staged ? " staged" : " registered");
     if (present > 0) text += ", " + grouped(present) + " already there";
+    if (staged && added > 0) text += "; to switch to them: sluicectl promote " + service;
     Lines lines{text};
     Table table({{"", false, 0, false, 1}, {""}, {""}, {""}});
     for (const Json& socket : list_of(reply, "sockets"))
@@ -138,6 +147,24 @@ Lines render_registered(const Json& reply, const Look& look) {
                    {text_of(socket, "family")},
                    {process_of(socket)}});
     if (!table.empty()) append(lines, table.lines(look));
+    append(lines, render_warnings(field(reply, "warnings"), look));
+    return lines;
+}
+
+Lines render_switched(const Json& reply, bool forward, const Look& look) {
+    const std::string service = text_of(reply, "service");
+    const std::int64_t waiting = count_of(reply, "waiting");
+    const std::int64_t let_go = count_of(reply, "let_go");
+    Lines lines{service + ": " + counted(count_of(reply, "serving"), "socket") +
+                (forward ? " promoted" : " back from before")};
+    if (waiting > 0)
+        lines.push_back("  " + counted(waiting, "socket") +
+                        (forward ? " before, to go back: sluicectl demote "
+                                 : " staged again, to return: sluicectl promote ") +
+                        service);
+    if (let_go > 0)
+        lines.push_back("  " + counted(let_go, "socket") + " let go: nothing new comes to " +
+                        (let_go == 1 ? "it" : "them"));
     append(lines, render_warnings(field(reply, "warnings"), look));
     return lines;
 }

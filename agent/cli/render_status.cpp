@@ -162,7 +162,7 @@ std::string sockets_text(const Json& status) {
     if (!sockets) return "";
     const Json& states = field(status, "socket_states");
     std::string parts;
-    for (const char* state : {"serving", "failing", "parked"}) {
+    for (const char* state : {"serving", "staged", "failing", "parked"}) {
         const std::int64_t n = count_of(states, state);
         if (n > 0) parts += "  " + grouped(n) + " " + state;
     }

@@ -78,7 +78,9 @@ const char* word(Effect effect) {
 }
 
 Json candidate_json(const Candidate& candidate) {
-    return socket_json(candidate.socket, candidate.usable ? "serving" : "failing");
+    const bool waits = candidate.socket.role != SocketRole::serving;
+    return socket_json(candidate.socket,
+                       socket_state(candidate.socket, true, candidate.usable || waits));
 }
 
 Json chosen_json(const World& world, std::uint64_t cookie) {

@@ -23,7 +23,7 @@ struct Question {
 
 struct Candidate {
     RegisteredSocket socket;
-    bool usable = false;  // the kernel would accept it for this protocol and family
+    bool usable = false;  // it serves, and the kernel would accept it for this protocol and family
 };
 
 // Everything that the model knows, about one moment.

@@ -99,6 +99,12 @@ Json per_service_json(const Plan& plan) {
     return list;
 }
 
+// What brings a socket that waits into service.
+Json waits_for(SocketRole role) {
+    if (role == SocketRole::serving) return nullptr;
+    return role == SocketRole::staged ? "promote" : "demote";
+}
+
 }  // namespace
 
 std::string cookie_text(std::uint64_t cookie) {
@@ -139,6 +145,12 @@ Json register_json(const RegisterRule& rule) {
     return {{"users", rule.users}, {"groups", rule.groups}, {"units", rule.units}};
 }
 
+std::string_view socket_state(const RegisteredSocket& socket, bool configured, bool usable) {
+    if (!configured) return "parked";
+    if (!usable) return "failing";
+    return socket.role == SocketRole::serving ? "serving" : "staged";
+}
+
 Json socket_json(const RegisteredSocket& socket, std::string_view state) {
     return {{"service", socket.service},
             {"protocol", to_string(socket.protocol)},
@@ -148,6 +160,7 @@ Json socket_json(const RegisteredSocket& socket, std::string_view state) {
             {"pid", socket.pid == 0 ? Json(nullptr) : Json(socket.pid)},
             {"command", socket.command.empty() ? Json(nullptr) : Json(socket.command)},
             {"state", state},
+            {"waits_for", waits_for(socket.role)},
             {"since", time_or_null(socket.since)}};
 }
 

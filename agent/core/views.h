@@ -20,7 +20,10 @@ Json binding_json(const Binding& binding, bool shadowed);
 // A service's name, "reject" or "pass".
 std::string target_word(const Target& target);
 Json register_json(const RegisterRule& rule);
-// `state`: "serving", "failing", "parked", "staged".
+// "serving", "staged", "failing" or "parked". `configured`: its service is in the config. `usable`:
+// the kernel would take it for a lookup, now.
+std::string_view socket_state(const RegisteredSocket& socket, bool configured, bool usable);
+// `state`: one of those.
 Json socket_json(const RegisteredSocket& socket, std::string_view state);
 Json warnings_json(const std::vector<Warning>& warnings);
 // Who made a generation, when, and why: {time, cause, by, note}.

@@ -77,7 +77,15 @@ struct SocketOffer {
     std::vector<int> descriptors;
 };
 
-enum class RegisterMode : std::uint8_t { add, replace };
+// Beside the sockets that serve, in place of them, or ready to take their place (`promote`).
+enum class RegisterMode : std::uint8_t { add, replace, staged };
+
+// What `promote` and `demote` did.
+struct SwitchedSets {
+    kernel::Switched counts;
+    std::vector<RegisteredSocket> sockets;  // of the service, all of them
+    std::vector<Warning> warnings;
+};
 
 class Agent {
   public:
@@ -118,6 +126,11 @@ class Agent {
     // All sockets of the service, or the one with this cookie.
     Result<std::size_t> unregister(const std::string& service, std::optional<std::uint64_t> cookie,
                                    const Author& by);
+
+    // The staged sockets of the service serve in place of those that do, and back. Refused when
+    // there is nothing to switch to.
+    Result<SwitchedSets> promote(const std::string& service, const Author& by);
+    Result<SwitchedSets> demote(const std::string& service, const Author& by);
 
     Result<bool> detach(const Author& by);  // true if it changed anything
     Result<bool> attach(const Author& by);
@@ -205,12 +218,19 @@ class Agent {
     };
     Result<Prepared> prepare(const SocketOffer& offer, RegisterMode mode,
                              const Author& owner) const;
-    Result<Registered> enlist(const std::string& service, Prepared& prepared, bool replace,
-                              std::vector<std::uint64_t>& fresh);
+    Result<Registered> enlist(const std::string& service, const Prepared& prepared,
+                              kernel::Placement placement, std::vector<std::uint64_t>& fresh);
+    void describe(Registered& done, Prepared& prepared, const std::string& service,
+                  RegisterMode mode) const;
     Result<> check_ports(const std::string& service, const std::vector<kernel::NewSocket>& fresh,
                          RegisterMode mode) const;
+    Result<> check_switch(const std::string& service, SocketRole rising);
+    SwitchedSets switched(const std::string& service, kernel::Switched counts,
+                          const std::string& way_back);
     // Of one service, where it is named.
     void forget_closed(const std::optional<std::string>& service);
+    ClassMask probe(const RegisteredSocket& socket) const;
+    void probe_some();
     void count_sockets();
     static bool just_booted();  // services may still be starting
     void note_health();
@@ -233,7 +253,9 @@ class Agent {
     std::optional<Attempt> attempt_;
     std::string not_returned_;  // why an unconfirmed generation could not be left
     std::map<std::string, ServiceSockets> socket_counts_;  // as of the last tick or change
-    std::map<std::string, std::int64_t> troubled_;         // service -> since when
+    std::map<std::uint64_t, ClassMask> usable_;  // by cookie: what it could serve when last probed
+    std::uint64_t probed_ = 0;                   // the cookie that was probed last
+    std::map<std::string, std::int64_t> troubled_;    // service -> since when
     std::map<std::string, std::string> last_health_;  // service -> message, to log changes only
     std::int64_t started_ = 0;
     std::string not_stored_;

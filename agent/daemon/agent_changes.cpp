@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
+#include "core/replies.h"
 #include "core/text.h"
 #include "daemon/agent.h"
 #include "sys/clock.h"
@@ -243,6 +245,9 @@ void Agent::add_warnings(Plan& plan, const Generation& to, const TableUse& use) 
         if (judged.state != ServiceState::ok)
             plan.warnings.push_back({"service-without-sockets", name + ": " + judged.message,
                                      "sluicectl register " + name + " …"});
+        std::ranges::move(judge_replies(name, plane_->sockets().of(name, SocketRole::serving),
+                                        used->second.udp_samples),
+                          std::back_inserter(plan.warnings));
     }
     for (const Prefix& prefix : prefixes) {
         const auto local = is_local(prefix);

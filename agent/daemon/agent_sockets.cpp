@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "core/admit.h"
+#include "core/replies.h"
 #include "daemon/agent.h"
 #include "sys/clock.h"
 #include "sys/process.h"
@@ -14,7 +15,36 @@
 namespace sluice {
 namespace {
 
-constexpr std::int64_t early_seconds = 60;  // after boot
+constexpr std::int64_t early_seconds = 60;    // after boot
+constexpr std::size_t probed_at_least = 512;  // sockets a tick
+constexpr std::size_t ticks_for_all = 4;
+
+kernel::Placement placement_of(RegisterMode mode) {
+    switch (mode) {
+        case RegisterMode::add:
+            return kernel::Placement::add;
+        case RegisterMode::replace:
+            return kernel::Placement::replace;
+        case RegisterMode::staged:
+            return kernel::Placement::stage;
+    }
+    return kernel::Placement::add;
+}
+
+// A socket that is registered already keeps its role: say so where that is not what was asked for.
+Warning role_warning(const RegisteredSocket& socket, RegisterMode mode) {
+    const std::string local = to_string(socket.local);
+    if (mode == RegisterMode::staged && socket.role == SocketRole::serving)
+        return {"serves-already", local + " serves '" + socket.service + "' already, and goes on",
+                ""};
+    if (mode != RegisterMode::staged && socket.role == SocketRole::staged)
+        return {"staged-already", local + " is staged, and stays so",
+                "sluicectl promote " + socket.service};
+    if (socket.role == SocketRole::former)
+        return {"former-already", local + " served before the last promote, and waits",
+                "sluicectl demote " + socket.service};
+    return {};
+}
 
 }  // namespace
 
@@ -32,10 +62,16 @@ Result<> Agent::check_ports(const std::string& service, const std::vector<kernel
                 return ports.at({protocol, each});
         return port;
     };
-    if (mode == RegisterMode::add)
-        for (const RegisteredSocket& socket : plane_->sockets().of(service))
+    if (mode != RegisterMode::replace) {
+        const bool staged = mode == RegisterMode::staged;
+        for (const RegisteredSocket& socket :
+             plane_->sockets().of(service, staged ? SocketRole::staged : SocketRole::serving))
             check(socket.protocol, socket.family, socket.dual, socket.local.port);
+    }
     for (const kernel::NewSocket& socket : fresh) {
+        // One that is there already keeps its role, and joins nobody.
+        if (mode != RegisterMode::replace && plane_->sockets().all().contains(socket.cookie))
+            continue;
         const auto other = check(socket.protocol, socket.family, socket.dual, socket.local.port);
         if (other == socket.local.port) continue;
         return fail(
@@ -66,7 +102,8 @@ Result<Agent::Prepared> Agent::prepare(const SocketOffer& offer, RegisterMode mo
         prepared.sockets.push_back(
             {descriptor, admitted->cookie, admitted->protocol,
              admitted->family == SocketFamily::ipv4 ? Family::ipv4 : Family::ipv6,
-             admitted->family == SocketFamily::dual, admitted->local, owner.pid, owner.command});
+             admitted->family == SocketFamily::dual, admitted->local, owner.pid, owner.command,
+             admitted->replies});
     }
     if (auto ok = check_ports(service, prepared.sockets, mode); !ok) return pass_on(ok);
     return prepared;
@@ -93,10 +130,12 @@ Result<std::vector<Registered>> Agent::register_sockets(std::span<const SocketOf
     // Several services cannot be replaced in one step that may still fail: first all is added,
     // which can be taken back, and then the old ones go, which cannot fail for want of anything.
     const bool replace = mode == RegisterMode::replace;
+    const kernel::Placement placement = placement_of(mode);
     std::vector<Registered> done;
     std::vector<std::uint64_t> fresh;
     for (std::size_t i = 0; i < offers.size(); ++i) {
-        auto one = enlist(offers[i].service, prepared[i], replace && offers.size() == 1, fresh);
+        auto one = enlist(offers[i].service, prepared[i],
+                          replace && offers.size() > 1 ? kernel::Placement::add : placement, fresh);
         if (!one) {
             (void)plane_->sockets().remove(fresh);  // the first failure is the one to tell
             want_grace();
@@ -105,32 +144,48 @@ Result<std::vector<Registered>> Agent::register_sockets(std::span<const SocketOf
         done.push_back(std::move(*one));
     }
     for (std::size_t i = 0; i < offers.size() && replace && offers.size() > 1; ++i) {
-        auto ok = plane_->sockets().add(offers[i].service, prepared[i].sockets, true, unix_time());
+        auto ok =
+            plane_->sockets().add(offers[i].service, prepared[i].sockets, placement, unix_time());
         if (!ok) return pass_on(ok);
     }
-    for (std::size_t i = 0; i < offers.size(); ++i)
+    for (std::size_t i = 0; i < offers.size(); ++i) {
+        describe(done[i], prepared[i], offers[i].service, mode);
         if (done[i].added != 0)
-            spdlog::info("registered {} socket(s) for '{}', {} in all (by {})", done[i].added,
+            spdlog::info("{} {} socket(s) for '{}', {} in all (by {})",
+                         mode == RegisterMode::staged ? "staged" : "registered", done[i].added,
                          offers[i].service, plane_->sockets().of(offers[i].service).size(),
                          to_string(by));
+    }
     note_health();
     want_grace();
     return done;
 }
 
 // One service's part. Cookies that were not registered before are added to `fresh`.
-Result<Registered> Agent::enlist(const std::string& service, Prepared& prepared, bool replace,
-                                 std::vector<std::uint64_t>& fresh) {
+Result<Registered> Agent::enlist(const std::string& service, const Prepared& prepared,
+                                 kernel::Placement placement, std::vector<std::uint64_t>& fresh) {
     std::vector<std::uint64_t> added;
     for (const kernel::NewSocket& socket : prepared.sockets)
         if (!plane_->sockets().all().contains(socket.cookie)) added.push_back(socket.cookie);
-    auto counts = plane_->sockets().add(service, prepared.sockets, replace, unix_time());
+    auto counts = plane_->sockets().add(service, prepared.sockets, placement, unix_time());
     if (!counts) return pass_on(counts);
     fresh.insert(fresh.end(), added.begin(), added.end());
-    Registered result{counts->added, counts->present, {}, std::move(prepared.warnings)};
-    for (const kernel::NewSocket& socket : prepared.sockets)
-        result.sockets.push_back(plane_->sockets().all().at(socket.cookie));
-    return result;
+    return Registered{counts->added, counts->present, {}, {}};
+}
+
+// What the caller should know, now that all is done.
+void Agent::describe(Registered& done, Prepared& prepared, const std::string& service,
+                     RegisterMode mode) const {
+    done.warnings = std::move(prepared.warnings);
+    for (const kernel::NewSocket& socket : prepared.sockets) {
+        const RegisteredSocket& known = plane_->sockets().all().at(socket.cookie);
+        done.sockets.push_back(known);
+        if (auto warning = role_warning(known, mode); !warning.code.empty())
+            done.warnings.push_back(std::move(warning));
+    }
+    if (const auto use = running_.use.services.find(service); use != running_.use.services.end())
+        std::ranges::move(judge_replies(service, done.sockets, use->second.udp_samples),
+                          std::back_inserter(done.warnings));
 }
 
 Result<std::size_t> Agent::unregister(const std::string& service,
@@ -154,6 +209,7 @@ Result<std::size_t> Agent::unregister(const std::string& service,
 void Agent::tick() {
     rates_.sample(*plane_, Rates::Clock::now());
     forget_closed({});
+    probe_some();
     if (!not_stored_.empty()) remember();
     return_when_due();
     note_health();
@@ -179,20 +235,44 @@ std::set<std::string> Agent::service_names() const {
     return names;
 }
 
-// One pass over all sockets, each asked of the kernel: a few microseconds a socket.
+// Which classes the kernel would take the socket for, now: a few microseconds.
+ClassMask Agent::probe(const RegisteredSocket& socket) const {
+    ClassMask usable = 0;
+    for (const Family family : {Family::ipv4, Family::ipv6})
+        if (socket.serves(socket.protocol, family) && plane_->usable(socket, family))
+            usable |= class_bit(socket.protocol, family);
+    return usable;
+}
+
+// Nobody tells of a listener that was shut down, or of a UDP socket that was connected. All sockets
+// are asked in turn, so many a tick that each is within seconds, however many there are.
+void Agent::probe_some() {
+    const auto& all = plane_->sockets().all();
+    std::size_t left =
+        std::min(all.size(), std::max(probed_at_least, all.size() / ticks_for_all + 1));
+    for (auto at = all.upper_bound(probed_); left > 0; --left, ++at) {
+        if (at == all.end()) at = all.begin();
+        usable_[at->first] = probe(at->second);
+        probed_ = at->first;
+    }
+}
+
+// What was probed, counted; those that are new are probed here.
 void Agent::count_sockets() {
     socket_counts_.clear();
-    for (const auto& [cookie, socket] : plane_->sockets().all()) {
+    const auto& all = plane_->sockets().all();
+    std::erase_if(usable_, [&](const auto& one) { return !all.contains(one.first); });
+    for (const auto& [cookie, socket] : all) {
+        auto at = usable_.find(cookie);
+        if (at == usable_.end()) at = usable_.emplace(cookie, probe(socket)).first;
         ServiceSockets& count = socket_counts_[socket.service];
-        ++count.total;
-        bool usable = false;
-        for (const Family family : {Family::ipv4, Family::ipv6}) {
-            if (!socket.serves(socket.protocol, family) || !plane_->usable(socket, family))
-                continue;
-            count.usable |= class_bit(socket.protocol, family);
-            usable = true;
+        if (socket.role != SocketRole::serving) {
+            ++count.waiting;
+            continue;
         }
-        if (!usable) ++count.failing;
+        ++count.total;
+        count.usable |= at->second;
+        if (at->second == 0) ++count.failing;
     }
 }
 

@@ -209,15 +209,36 @@ Result<ConfigBundle> read_bundle(const Json& parameters, std::span<const Fd> des
     return bundle;
 }
 
+// Of sockets that were judged just now.
+Json sockets_json(const std::vector<RegisteredSocket>& sockets) {
+    Json list = Json::array();
+    for (const RegisteredSocket& socket : sockets)
+        list.push_back(socket_json(socket, socket_state(socket, true, true)));
+    return list;
+}
+
 Json registered_json(const std::string& service, const Registered& done) {
-    Json sockets = Json::array();
-    for (const RegisteredSocket& socket : done.sockets)
-        sockets.push_back(socket_json(socket, "serving"));
     return {{"service", service},
             {"added", done.added},
             {"present", done.present},
-            {"sockets", std::move(sockets)},
+            {"sockets", sockets_json(done.sockets)},
             {"warnings", warnings_json(done.warnings)}};
+}
+
+Json switched_json(const std::string& service, const SwitchedSets& done) {
+    return {{"service", service},
+            {"serving", done.counts.serving},
+            {"waiting", done.counts.waiting},
+            {"let_go", done.counts.let_go},
+            {"sockets", sockets_json(done.sockets)},
+            {"warnings", warnings_json(done.warnings)}};
+}
+
+Result<RegisterMode> parse_mode(const std::string& word) {
+    if (word == "add") return RegisterMode::add;
+    if (word == "replace") return RegisterMode::replace;
+    if (word == "staged") return RegisterMode::staged;
+    return fail(Failure::invalid, "unknown mode '" + word + "': add, replace or staged");
 }
 
 }  // namespace
@@ -248,7 +269,7 @@ Result<VarlinkAnswer> Methods::call(const VarlinkCall& call, std::span<const Fd>
 Result<> Methods::allow(std::string_view method, const Json& parameters, const Peer& peer) const {
     // Registrations are judged where their services are read (enlist_offers).
     if (method == "Register" || method == "RegisterAll") return {};
-    if (method == "Unregister")
+    if (method == "Unregister" || method == "Promote" || method == "Demote")
         return authorize(agent_->access(), peer, Action::register_,
                          parameters.at("service").get<std::string>());
     const bool reads = std::ranges::find(reading_methods, method) != reading_methods.end() ||
@@ -279,6 +300,8 @@ Result<Json> Methods::answer(std::string_view method, const Json& parameters,
     if (method == "Register") return enlist(parameters, descriptors, peer);
     if (method == "RegisterAll") return enlist_all(parameters, descriptors, peer);
     if (method == "Unregister") return unregister(parameters, peer);
+    if (method == "Promote" || method == "Demote")
+        return switch_sets(parameters, peer, method == "Promote");
     if (method == "Detach") return detach(parameters, peer);
     if (method == "Attach") return attach(peer);
     return fail(Failure::failed,
@@ -477,9 +500,8 @@ Result<Json> Methods::enlist_all(const Json& parameters, std::span<const Fd> des
 // `offers`: elements of {service, sockets}. One element of the reply for each.
 Result<Json> Methods::enlist_offers(const Json& offers, const Json& parameters,
                                     std::span<const Fd> descriptors, const Peer& peer) {
-    const auto mode = parameters.at("mode").get<std::string>();
-    if (mode != "add" && mode != "replace")
-        return fail(Failure::invalid, "unknown mode '" + mode + "': add or replace");
+    const auto mode = parse_mode(parameters.at("mode").get<std::string>());
+    if (!mode) return std::unexpected(mode.error());
     if (offers.empty()) return fail(Failure::invalid, "no sockets were offered");
     std::vector<SocketOffer> picked;
     for (const Json& offer : offers) {
@@ -493,9 +515,7 @@ Result<Json> Methods::enlist_offers(const Json& offers, const Json& parameters,
     }
     const auto owner =
         static_cast<std::int32_t>(optional_of<std::int64_t>(parameters, "pid").value_or(0));
-    auto done = agent_->register_sockets(
-        picked, mode == "replace" ? RegisterMode::replace : RegisterMode::add, author_of(peer),
-        owner);
+    auto done = agent_->register_sockets(picked, *mode, author_of(peer), owner);
     if (!done) return pass_on(done);
     Json replies = Json::array();
     for (std::size_t i = 0; i < picked.size(); ++i)
@@ -514,6 +534,14 @@ Result<Json> Methods::unregister(const Json& parameters, const Peer& peer) {
     auto removed = agent_->unregister(service, cookie, author_of(peer));
     if (!removed) return pass_on(removed);
     return Json{{"service", service}, {"removed", *removed}};
+}
+
+Result<Json> Methods::switch_sets(const Json& parameters, const Peer& peer, bool forward) {
+    const auto service = parameters.at("service").get<std::string>();
+    auto done = forward ? agent_->promote(service, author_of(peer))
+                        : agent_->demote(service, author_of(peer));
+    if (!done) return pass_on(done);
+    return switched_json(service, *done);
 }
 
 Result<Json> Methods::detach(const Json& parameters, const Peer& peer) {

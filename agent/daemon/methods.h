@@ -55,6 +55,7 @@ class Methods : public CallHandler, public RegistrationHandler {
     Result<Json> enlist_offers(const Json& offers, const Json& parameters,
                                std::span<const Fd> descriptors, const Peer& peer);
     Result<Json> unregister(const Json& parameters, const Peer& peer);
+    Result<Json> switch_sets(const Json& parameters, const Peer& peer, bool forward);
     Result<Json> detach(const Json& parameters, const Peer& peer);
     Result<Json> attach(const Peer& peer);
 

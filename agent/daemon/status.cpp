@@ -98,17 +98,18 @@ Json verdict_status(const Agent& agent, const char* row, std::size_t bindings) {
 }
 
 Json socket_states(const Agent& agent) {
-    std::size_t serving = 0, failing = 0, parked = 0;
+    std::size_t serving = 0, staged = 0, failing = 0, parked = 0;
     for (const std::string& name : agent.service_names()) {
         const ServiceSockets count = agent.sockets_of(name);
         if (!agent.running().generation.services.contains(name)) {
-            parked += count.total;
+            parked += count.total + count.waiting;
             continue;
         }
         serving += count.total - count.failing;
         failing += count.failing;
+        staged += count.waiting;
     }
-    return {{"serving", serving}, {"failing", failing}, {"parked", parked}};
+    return {{"serving", serving}, {"staged", staged}, {"failing", failing}, {"parked", parked}};
 }
 
 Json pending_status(const Generation& generation) {
@@ -121,12 +122,11 @@ Json pending_status(const Generation& generation) {
             {"deadline", unix_time() + left}};
 }
 
-std::string socket_state(const Agent& agent, const RegisteredSocket& socket) {
-    if (!agent.running().generation.services.contains(socket.service)) return "parked";
+bool usable(const Agent& agent, const RegisteredSocket& socket) {
     for (const Family family : {Family::ipv4, Family::ipv6})
         if (socket.serves(socket.protocol, family) && agent.plane().usable(socket, family))
-            return "serving";
-    return "failing";
+            return true;
+    return false;
 }
 
 Error unknown_service(const std::string& name) {
@@ -246,7 +246,10 @@ Result<Json> sockets_json(const Agent& agent, const std::optional<std::string>& 
     });
     Json list = Json::array();
     for (const RegisteredSocket* socket : sockets)
-        list.push_back(socket_json(*socket, socket_state(agent, *socket)));
+        list.push_back(socket_json(
+            *socket,
+            socket_state(*socket, agent.running().generation.services.contains(socket->service),
+                         usable(agent, *socket))));
     return list;
 }
 

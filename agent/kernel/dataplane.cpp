@@ -41,7 +41,7 @@ Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::strin
     if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
     std::vector<ServiceId> unused;
     for (const auto& [name, id] : services_.all())
-        if (!keep.contains(name) && sockets_->of(name).empty()) unused.push_back(id);
+        if (!keep.contains(name) && !sockets_->any_of(name)) unused.push_back(id);
     for (const ServiceId id : unused) {
         // The next service of this number is another; figures are the least of what it needs.
         (void)clear_counters(dispatcher_.maps(), id);
@@ -63,7 +63,7 @@ std::vector<Candidate> judge(const Lookup& lookup, const std::vector<RegisteredS
         const bool fits = socket.serves(protocol, family);
         const auto usable =
             lookup.usable(socket.slot, socket.protocol, fits ? family : socket.family);
-        judged.push_back({socket, usable && *usable});
+        judged.push_back({socket, socket.role == SocketRole::serving && usable && *usable});
     }
     return judged;
 }

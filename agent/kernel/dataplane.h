@@ -64,7 +64,8 @@ class Dataplane {
     std::uint64_t changes_ = 0;  // applied so far: says whether a ticket is of the latest
 };
 
-// Judges sockets by the probe. Shared with readers that have only the pins.
+// Judges sockets by the probe; those that wait are not usable. Shared with readers that have only
+// the pins.
 std::vector<Candidate> judge(const Lookup& lookup, const std::vector<RegisteredSocket>& sockets,
                              Protocol protocol, Family family);
 

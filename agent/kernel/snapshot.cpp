@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <sys/socket.h>
 
 #include "kernel/policy_store.h"
@@ -91,7 +92,29 @@ RegisteredSocket describe(const sluice_slot& record, std::uint32_t slot,
     socket.pid = record.pid;
     socket.command.assign(record.command, ::strnlen(record.command, sizeof record.command));
     socket.since = record.since;
+    socket.replies = {(record.replies & SLUICE_REPLIES_KNOWN) != 0,
+                      (record.replies & SLUICE_REPLIES_ORIGINAL_DESTINATION) != 0,
+                      (record.replies & SLUICE_REPLIES_PACKET_INFO) != 0,
+                      (record.replies & SLUICE_REPLIES_NONLOCAL) != 0};
     return socket;
+}
+
+// Nothing when the slot is free, or its socket is the service's no more.
+std::optional<SocketRole> role_of(const sluice_slot& record, const sluice_service& service,
+                                  bool listed) {
+    if (record.cookie == 0) return std::nullopt;
+    switch (record.role[service.roles & 1U]) {
+        case SLUICE_ROLE_LISTED:
+            return listed ? std::optional(SocketRole::serving) : std::nullopt;
+        case SLUICE_ROLE_SERVING:
+            return SocketRole::serving;
+        case SLUICE_ROLE_STAGED:
+            return SocketRole::staged;
+        case SLUICE_ROLE_FORMER:
+            return SocketRole::former;
+        default:
+            return std::nullopt;
+    }
 }
 
 }  // namespace
@@ -115,19 +138,24 @@ std::vector<std::uint32_t> members_of(const Maps& maps, ServiceId service, std::
 
 Result<std::vector<RegisteredSocket>> read_sockets(const Maps& maps) {
     const ServiceTable services(maps.services);
-    std::vector<RegisteredSocket> sockets;
-    for (const auto& [name, id] : services.all()) {
-        std::vector<std::uint32_t> slots;  // a dual-stack socket is in two sets, but in one slot
+    std::vector<bool> listed(maps.slots.size());
+    for (const auto& [name, id] : services.all())
         for (std::uint32_t cls = 0; cls < SLUICE_CLASSES; ++cls)
             for (const std::uint32_t slot : members_of(maps, id, cls))
-                if (slot < maps.slots.size() && std::ranges::find(slots, slot) == slots.end())
-                    slots.push_back(slot);
-        for (const std::uint32_t slot : slots) {
-            auto cookie = maps.sockets.lookup(slot);
-            if (!cookie) return pass_on(cookie);
-            if (*cookie && **cookie == maps.slots[slot].cookie)
-                sockets.push_back(describe(maps.slots[slot], slot, name));
-        }
+                if (slot < listed.size() && maps.slots[slot].service == id) listed[slot] = true;
+    std::vector<RegisteredSocket> sockets;
+    for (std::uint32_t slot = 0; slot < maps.slots.size(); ++slot) {
+        const sluice_slot record = maps.slots[slot];
+        if (record.cookie == 0 || record.service >= maps.services.size()) continue;
+        const std::string& service = services.name(record.service);
+        if (service.empty()) continue;
+        const auto role = role_of(record, maps.services[record.service], listed[slot]);
+        if (!role) continue;
+        auto cookie = maps.sockets.lookup(slot);
+        if (!cookie) return pass_on(cookie);
+        if (!*cookie || **cookie != record.cookie) continue;
+        sockets.push_back(describe(record, slot, service));
+        sockets.back().role = *role;
     }
     return sockets;
 }

@@ -19,7 +19,7 @@ Result<Bindings> read_bindings(const Maps& maps);
 
 using sluice::RegisteredSocket;
 
-// The sockets that are in a service's set. Those that have closed are left out.
+// The sockets that serve a service, or wait to. Those that have closed are left out.
 Result<std::vector<RegisteredSocket>> read_sockets(const Maps& maps);
 
 // Slots of one (service, class), in the order of the set.

@@ -134,7 +134,8 @@ struct sluice_service {
     __u8 used;                        /* 1: the record belongs to the service `name` */
     __u8 zero[27];                    /* the first 64 bytes are all a lookup reads */
     char name[SLUICE_NAME_SIZE];      /* NUL-terminated */
-    __u8 reserved[88];
+    __u8 roles;                       /* which of the two roles of its slots holds: 0 or 1 */
+    __u8 reserved[87];
 };
 SLUICE_ASSERT(sizeof(struct sluice_service) == 256, "service record");
 
@@ -144,6 +145,27 @@ SLUICE_ASSERT(sizeof(struct sluice_service) == 256, "service record");
 struct sluice_member {
     __u32 slot; /* index into sockets and slots */
     __u32 zero; /* arrays are strided by 8 bytes anyway */
+};
+
+/*
+ * What a socket is to its service. Two columns, like prefixes: one store to `roles` of the service
+ * makes the other column hold, for all of its sockets at once, and its sets are made to follow.
+ * Whoever finds them apart after a crash makes the sets anew from the column that holds.
+ */
+enum {
+    SLUICE_ROLE_LISTED = 0,  /* of an agent that knew no roles: serves where a set names it */
+    SLUICE_ROLE_SERVING = 1, /* in the service's sets */
+    SLUICE_ROLE_STAGED = 2,  /* in no set: waits for `promote` */
+    SLUICE_ROLE_FORMER = 3,  /* in no set: served before the last `promote`, waits for `demote` */
+    SLUICE_ROLE_NONE = 4,    /* not yet, or no more, the service's */
+};
+
+/* What a UDP socket can answer with; 0: not known. */
+enum {
+    SLUICE_REPLIES_KNOWN = 1,
+    SLUICE_REPLIES_ORIGINAL_DESTINATION = 2, /* IP_RECVORIGDSTADDR */
+    SLUICE_REPLIES_PACKET_INFO = 4,          /* IP_PKTINFO */
+    SLUICE_REPLIES_NONLOCAL = 8,             /* IP_FREEBIND or IP_TRANSPARENT */
 };
 
 /* Who is in a slot. For people and for a restarted agent; no lookup reads it. */
@@ -159,7 +181,9 @@ struct sluice_slot {
     __u8 zero;
     __s32 pid;        /* the registering (or owning) process, 0 if unknown */
     char command[16]; /* its /proc/PID/comm at registration, NUL-terminated */
-    __u8 reserved[68];
+    __u8 role[2];     /* SLUICE_ROLE_*, by column */
+    __u8 replies;     /* SLUICE_REPLIES_*, or-ed */
+    __u8 reserved[65];
 };
 SLUICE_ASSERT(sizeof(struct sluice_slot) == 128, "slot record");
 

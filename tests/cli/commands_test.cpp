@@ -131,6 +131,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"register"}, "LISTEN_FDS passes none"},
         Wrong{{"register", "cdn", "--fd", "3", "--pid", "1"}, "exclude each other"},
         Wrong{{"register", "--fd", "3"}, "SERVICE is missing"},
+        Wrong{{"register", "cdn", "--fd", "3", "--replace", "--staged"}, "exclude each other"},
+        Wrong{{"promote"}, "promote: SERVICE is missing"}, Wrong{{"promote", "a/b"}, "promote: "},
+        Wrong{{"demote", "cdn", "web"}, "demote: unexpected argument 'web'"},
         Wrong{{"register", "cdn", "--fd", "x"}, "'x' is no descriptor"},
         Wrong{{"register", "cdn", "--pid", "7"}, "PROTOCOL ADDRESS PORT is missing"},
         Wrong{{"register", "cdn", "--pid", "0", "tcp", "::", "443"}, "'0' is no process id"},
@@ -155,7 +158,7 @@ TEST_P(LaterCommand, IsUnknownAndSaidToBeMissingRatherThanTakenForASlip) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Words, LaterCommand,
-                         testing::Values("trace", "metrics", "doctor", "promote", "demote"));
+                         testing::Values("trace", "metrics", "doctor"));
 
 TEST(UsageHint, FitsTheTerminal) {
     Sluicectl sluicectl;
@@ -387,6 +390,55 @@ TEST(Register, GoesByTheNamesSystemdGaveInOneCall) {
     EXPECT_EQ(sluicectl({"register", "all"}).exit, 0);
     ASSERT_EQ(sluicectl.agent.calls.size(), 1u);
     EXPECT_EQ(sluicectl.agent.calls[0].fds.size(), 3u);
+}
+
+TEST(Register, StagesAndSaysWhatSwitches) {
+    Sluicectl sluicectl;
+    sluicectl.agent.parts["Register"] = {{{"service", "cdn"}, {"added", 2}, {"present", 1}}};
+    const Outcome outcome = sluicectl({"register", "cdn", "--staged", "--fd", "3,4,5"});
+    EXPECT_EQ(outcome.exit, 0);
+    EXPECT_EQ(sluicectl.agent.calls.front().parameters["mode"], "staged");
+    EXPECT_EQ(outcome.out,
+              "cdn: 2 sockets staged, 1 already there; to switch to them: sluicectl promote cdn\n");
+}
+
+TEST(Promote, SaysWhatServesAndHowToGoBack) {
+    Sluicectl sluicectl;
+    sluicectl.agent.parts["Promote"] = {
+        {{"service", "cdn"}, {"serving", 4}, {"waiting", 2}, {"let_go", 1}}};
+    const Outcome outcome = sluicectl({"promote", "cdn"});
+    EXPECT_EQ(outcome.exit, 0);
+    EXPECT_EQ(sluicectl.agent.calls.front().parameters, (Json{{"service", "cdn"}}));
+    EXPECT_EQ(outcome.out,
+              "cdn: 4 sockets promoted\n"
+              "  2 sockets before, to go back: sluicectl demote cdn\n"
+              "  1 socket let go: nothing new comes to it\n");
+    EXPECT_EQ(Json::parse(sluicectl({"-o", "json", "promote", "cdn"}).out).at("serving"), 4);
+}
+
+TEST(Demote, SaysWhatServesAndHowToReturn) {
+    Sluicectl sluicectl;
+    sluicectl.agent.parts["Demote"] = {
+        {{"service", "cdn"},
+         {"serving", 1},
+         {"waiting", 2},
+         {"let_go", 0},
+         {"warnings", {{{"code", "x"}, {"message", "cdn: no tcp ipv6"}, {"fix", nullptr}}}}}};
+    const Outcome outcome = sluicectl({"demote", "cdn"});
+    EXPECT_EQ(outcome.exit, 0);
+    EXPECT_EQ(outcome.out,
+              "cdn: 1 socket back from before\n"
+              "  2 sockets staged again, to return: sluicectl promote cdn\n"
+              "warning: cdn: no tcp ipv6\n");
+}
+
+TEST(Promote, OfNothingIsRefused) {
+    Sluicectl sluicectl;
+    sluicectl.agent.errors.emplace("Promote",
+                                   Error(Failure::refused, "no socket of 'cdn' is staged"));
+    const Outcome outcome = sluicectl({"promote", "cdn"});
+    EXPECT_EQ(outcome.exit, 4);
+    EXPECT_EQ(outcome.err, "sluicectl: promote: no socket of 'cdn' is staged\n");
 }
 
 TEST(Unregister, TakesACookieAsSsPrintsIt) {

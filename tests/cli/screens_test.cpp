@@ -343,6 +343,24 @@ cdn      tcp dual  0.0.0.0:443  nginx[812]  2        2h  1/2 1/1  serving
 )");
 }
 
+TEST(SocketsScreen, TellsWhatWouldBringASocketThatWaitsIntoService) {
+    const auto socket = [](const char* cookie, const char* state, Json waits_for) {
+        return Json{{"service", "cdn"},      {"protocol", "tcp"}, {"family", "ipv4"},
+                    {"local", "[::]:443"},   {"cookie", cookie},  {"pid", 812},
+                    {"command", "nginx"},    {"state", state},    {"since", now - 60},
+                    {"waits_for", waits_for}};
+    };
+    const Json sockets = {socket("1", "serving", nullptr), socket("2", "staged", "promote"),
+                          socket("3", "staged", "demote"), socket("4", "failing", "promote")};
+    EXPECT_EQ(joined(render_sockets(sockets, screen())),
+              R"(SERVICE  PROTOCOL  LOCAL     PROCESS     COOKIE  AGE  SHARE  STATE
+cdn      tcp ipv4  [::]:443  nginx[812]  4        1m      -  failing, promote
+cdn      tcp ipv4  [::]:443  nginx[812]  2        1m      -  staged, promote
+cdn      tcp ipv4  [::]:443  nginx[812]  3        1m      -  staged, demote
+cdn      tcp ipv4  [::]:443  nginx[812]  1        1m    1/1  serving
+)");
+}
+
 TEST(ErrorScreen, SaysWhereWhyAndWhatToDo) {
     const Error error = Error(Failure::invalid, "unknown key 'prefx' in a binding")
                             .at({"conf.d/cdn.yaml", 9, 15})

@@ -164,7 +164,7 @@ TEST_F(DispatcherTest, ReplaceMakesTheNewSocketsTheOnlyOnes) {
     const Fd old = listen_tcp("127.0.0.1:1001"), fresh = listen_tcp("127.0.0.1:1002");
     plane.add("www", {&old});
     EXPECT_TRUE(reaches("127.7.7.7:80", old));
-    must(plane.sockets->add("www", {plane.describe(fresh)}, true, 0));
+    must(plane.sockets->add("www", {plane.describe(fresh)}, kernel::Placement::replace, 0));
     for (int i = 0; i < 20; ++i) EXPECT_TRUE(reaches("127.7.7.7:80", fresh));
     EXPECT_EQ(plane.sockets->of("www").size(), 1U);
 }
@@ -174,7 +174,8 @@ TEST_F(DispatcherTest, ASocketServesOneServiceAndASlotIsReusedOnlyAfterAGracePer
     plane.apply({"tcp 127.7.0.0/16 80 www", "tcp 127.8.0.0/16 80 other"});
     const Fd www = listen_tcp("127.0.0.1:1001"), more = listen_tcp("127.0.0.1:1002");
     plane.add("www", {&www});
-    const auto taken = plane.sockets->add("other", {plane.describe(www)}, false, 0);
+    const auto taken =
+        plane.sockets->add("other", {plane.describe(www)}, kernel::Placement::add, 0);
     ASSERT_FALSE(taken);
     EXPECT_EQ(taken.error().failure(), Failure::refused);
 

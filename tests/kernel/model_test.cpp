@@ -57,8 +57,8 @@ class Stage {
         if (extra.registered)
             must(plane.sockets->remove({cookie_of(extra.fd)}));
         else
-            must(plane.sockets->add(extra.service, {plane.describe(extra.fd, extra.dual)}, false,
-                                    0));
+            must(plane.sockets->add(extra.service, {plane.describe(extra.fd, extra.dual)},
+                                    kernel::Placement::add, 0));
         extra.registered = !extra.registered;
     }
 
@@ -95,7 +95,8 @@ class Stage {
     void add(int number, Fd fd, bool dual, bool live) {
         const NewSocket described = TestPlane::describe(fd, dual);
         Extra extra{names[static_cast<std::size_t>(number)], std::move(fd), dual, live, true};
-        must(plane.sockets->add(extra.service, {plane.describe(extra.fd, dual)}, false, 0));
+        must(plane.sockets->add(extra.service, {plane.describe(extra.fd, dual)},
+                                kernel::Placement::add, 0));
         if (!live && described.protocol == Protocol::tcp) ::shutdown(extra.fd.get(), SHUT_RDWR);
         if (!live && described.protocol == Protocol::udp) connect_to_itself(extra.fd);
         extras.push_back(std::move(extra));

@@ -59,7 +59,7 @@ void TestPlane::apply(const std::vector<std::string>& lines) { must(try_apply(bi
 void TestPlane::add(const std::string& service, const std::vector<const Fd*>& fds, bool dual) {
     std::vector<kernel::NewSocket> fresh;
     for (const Fd* fd : fds) fresh.push_back(describe(*fd, dual));
-    must(sockets->add(service, fresh, false, 0));
+    must(sockets->add(service, fresh, kernel::Placement::add, 0));
 }
 
 kernel::NewSocket TestPlane::describe(const Fd& socket, bool dual) {

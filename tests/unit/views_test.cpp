@@ -41,7 +41,7 @@ TEST(SocketJson, HasTheShapeThatIsPromised) {
                             .since = 1700000000};
     EXPECT_EQ(socket_json(socket, "serving"), Json::parse(R"({
         "service":"cdn","protocol":"tcp","family":"dual","local":"[::]:443","cookie":"deadbeefcafe","pid":812,
-        "command":"nginx","state":"serving","since":1700000000})"));
+        "command":"nginx","state":"serving","waits_for":null,"since":1700000000})"));
     socket.dual = false;
     socket.pid = 0;
     socket.command.clear();
@@ -49,6 +49,28 @@ TEST(SocketJson, HasTheShapeThatIsPromised) {
     const Json unknown = socket_json(socket, "parked");
     EXPECT_EQ(unknown["family"], "ipv6");
     for (const auto* key : {"pid", "command", "since"}) EXPECT_TRUE(unknown[key].is_null()) << key;
+}
+
+TEST(SocketJson, SaysWhatASocketThatWaitsIsWaitingFor) {
+    RegisteredSocket socket;
+    EXPECT_TRUE(socket_json(socket, "serving")["waits_for"].is_null());
+    socket.role = SocketRole::staged;
+    EXPECT_EQ(socket_json(socket, "staged")["waits_for"], "promote");
+    socket.role = SocketRole::former;
+    EXPECT_EQ(socket_json(socket, "staged")["waits_for"], "demote");
+}
+
+TEST(SocketState, IsTheFirstThatKeepsASocketFromServing) {
+    RegisteredSocket socket;
+    EXPECT_EQ(socket_state(socket, true, true), "serving");
+    EXPECT_EQ(socket_state(socket, true, false), "failing");
+    EXPECT_EQ(socket_state(socket, false, false), "parked");
+    for (const SocketRole role : {SocketRole::staged, SocketRole::former}) {
+        socket.role = role;
+        EXPECT_EQ(socket_state(socket, true, true), "staged");
+        EXPECT_EQ(socket_state(socket, true, false), "failing");
+        EXPECT_EQ(socket_state(socket, false, true), "parked");
+    }
 }
 
 TEST(CookieText, IsHexadecimalWithoutAPrefix) {
