@@ -139,6 +139,12 @@ class Agent {
 
     // Looks for sockets that have closed, and at the counters. Call it once a second.
     void tick();
+    // Looks whether sockets have closed: so many, those that were looked at longest ago.
+    void look_for_closed(std::size_t most);
+    // Sockets that the kernel has destroyed, ours among them or not.
+    void forget_destroyed(std::span<const std::uint64_t> cookies);
+    // Called when a socket has come or gone.
+    std::function<void()> on_sockets_changed;
     // The second half of changes: called when there may be something to wait for, on the thread of
     // the loop. The function starts the wait elsewhere and sees that finish_grace() is called
     // afterwards.
@@ -229,6 +235,7 @@ class Agent {
                           const std::string& way_back);
     // Of one service, where it is named.
     void forget_closed(const std::optional<std::string>& service);
+    void sockets_changed();
     ClassMask probe(const RegisteredSocket& socket) const;
     void probe_some();
     void count_sockets();

@@ -19,6 +19,13 @@ constexpr std::int64_t early_seconds = 60;    // after boot
 constexpr std::size_t probed_at_least = 512;  // sockets a tick
 constexpr std::size_t ticks_for_all = 4;
 
+void log_closed(const std::vector<RegisteredSocket>& sockets) {
+    for (const RegisteredSocket& socket : sockets)
+        spdlog::info("socket {} of '{}' ({} {}, {}[{}]) was closed", cookie_text(socket.cookie),
+                     socket.service, to_string(socket.protocol), to_string(socket.local),
+                     socket.command, socket.pid);
+}
+
 kernel::Placement placement_of(RegisterMode mode) {
     switch (mode) {
         case RegisterMode::add:
@@ -156,8 +163,7 @@ Result<std::vector<Registered>> Agent::register_sockets(std::span<const SocketOf
                          offers[i].service, plane_->sockets().of(offers[i].service).size(),
                          to_string(by));
     }
-    note_health();
-    want_grace();
+    sockets_changed();
     return done;
 }
 
@@ -201,8 +207,7 @@ Result<std::size_t> Agent::unregister(const std::string& service,
     if (!removed) return pass_on(removed);
     if (*removed != 0)
         spdlog::info("unregistered {} socket(s) of '{}' (by {})", *removed, service, to_string(by));
-    note_health();
-    want_grace();
+    sockets_changed();
     return removed;
 }
 
@@ -222,10 +227,42 @@ void Agent::forget_closed(const std::optional<std::string>& service) {
         spdlog::error("look for closed sockets: {}", closed.error().message());
         return;
     }
-    for (const RegisteredSocket& socket : *closed)
-        spdlog::info("socket {} of '{}' ({} {}, {}[{}]) was closed", cookie_text(socket.cookie),
-                     socket.service, to_string(socket.protocol), to_string(socket.local),
-                     socket.command, socket.pid);
+    log_closed(*closed);
+    if (!closed->empty() && on_sockets_changed) on_sockets_changed();
+}
+
+void Agent::look_for_closed(std::size_t most) {
+    auto closed = plane_->sockets().sweep_some(most);
+    if (!closed) {
+        spdlog::error("look for closed sockets: {}", closed.error().message());
+        return;
+    }
+    log_closed(*closed);
+    if (!closed->empty()) sockets_changed();
+}
+
+void Agent::forget_destroyed(std::span<const std::uint64_t> cookies) {
+    std::vector<RegisteredSocket> ours;
+    std::vector<std::uint64_t> gone;
+    for (const std::uint64_t cookie : cookies) {
+        const auto at = plane_->sockets().all().find(cookie);
+        if (at == plane_->sockets().all().end()) continue;
+        ours.push_back(at->second);
+        gone.push_back(cookie);
+    }
+    if (gone.empty()) return;
+    if (auto removed = plane_->sockets().remove(gone); !removed) {
+        spdlog::error("forget closed sockets: {}", removed.error().message());
+        return;  // the next tick tries again
+    }
+    log_closed(ours);
+    sockets_changed();
+}
+
+void Agent::sockets_changed() {
+    note_health();
+    want_grace();
+    if (on_sockets_changed) on_sockets_changed();
 }
 
 std::set<std::string> Agent::service_names() const {

@@ -32,8 +32,7 @@ Result<> Agent::check_switch(const std::string& service, SocketRole rising) {
 // `way_back`: what to type where the service is worse off than before.
 SwitchedSets Agent::switched(const std::string& service, kernel::Switched counts,
                              const std::string& way_back) {
-    note_health();
-    want_grace();
+    sockets_changed();
     SwitchedSets result{counts, plane_->sockets().of(service), {}};
     if (const ServiceHealth now = health(service); now.state == ServiceState::degraded)
         result.warnings.push_back({"no-usable-socket", service + ": " + now.message, way_back});

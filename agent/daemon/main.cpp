@@ -12,6 +12,7 @@
 #include "daemon/grace_waiter.h"
 #include "daemon/methods.h"
 #include "daemon/register_server.h"
+#include "daemon/socket_watch.h"
 #include "daemon/varlink_server.h"
 #include "sys/event_loop.h"
 #include "sys/files.h"
@@ -123,6 +124,8 @@ Result<int> run(const Options& options) {
     if (!tick) return pass_on(tick);
     auto waiter = GraceWaiter::start(*loop, *agent);
     if (!waiter) return pass_on(waiter);
+    auto watch = SocketWatch::start(*loop, *agent);
+    if (!watch) return pass_on(watch);
 
     Methods methods(*agent);
     auto control =

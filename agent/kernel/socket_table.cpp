@@ -406,20 +406,42 @@ Result<std::size_t> SocketTable::remove(const std::vector<std::uint64_t>& cookie
     return removed;
 }
 
-Result<std::vector<RegisteredSocket>> SocketTable::sweep(
-    const std::optional<std::string>& service) {
-    std::vector<RegisteredSocket> closed;
+Result<bool> SocketTable::has_closed(const RegisteredSocket& socket) const {
+    auto there = maps().sockets.lookup(socket.slot);
+    if (!there) return pass_on(there);
+    return !*there || **there != socket.cookie;
+}
+
+Result<std::vector<RegisteredSocket>> SocketTable::let_go(std::vector<RegisteredSocket> closed) {
     std::vector<std::uint64_t> cookies;
-    for (const auto& [cookie, socket] : sockets_) {
-        if (service && socket.service != *service) continue;
-        auto there = maps().sockets.lookup(socket.slot);
-        if (!there) return pass_on(there);
-        if (*there && **there == cookie) continue;
-        closed.push_back(socket);
-        cookies.push_back(cookie);
-    }
+    for (const RegisteredSocket& socket : closed) cookies.push_back(socket.cookie);
     if (auto removed = remove(cookies); !removed) return pass_on(removed);
     return closed;
+}
+
+Result<std::vector<RegisteredSocket>> SocketTable::sweep(
+    const std::optional<std::string>& service) {
+    if (!service) return sweep_some(sockets_.size());
+    std::vector<RegisteredSocket> gone;
+    for (const RegisteredSocket& socket : of(*service)) {
+        auto closed = has_closed(socket);
+        if (!closed) return pass_on(closed);
+        if (*closed) gone.push_back(socket);
+    }
+    return let_go(std::move(gone));
+}
+
+Result<std::vector<RegisteredSocket>> SocketTable::sweep_some(std::size_t most) {
+    std::vector<RegisteredSocket> gone;
+    auto at = sockets_.upper_bound(swept_);
+    for (std::size_t left = std::min(most, sockets_.size()); left > 0; --left, ++at) {
+        if (at == sockets_.end()) at = sockets_.begin();
+        auto closed = has_closed(at->second);
+        if (!closed) return pass_on(closed);
+        if (*closed) gone.push_back(at->second);
+        swept_ = at->first;
+    }
+    return let_go(std::move(gone));
 }
 
 std::vector<RegisteredSocket> SocketTable::of(const std::string& service) const {

@@ -77,6 +77,9 @@ class SocketTable {
     // Their descriptions.
     Result<std::vector<RegisteredSocket>> sweep(const std::optional<std::string>& service = {});
 
+    // The same of so many sockets, those that were looked at longest ago.
+    Result<std::vector<RegisteredSocket>> sweep_some(std::size_t most);
+
     const std::map<std::uint64_t, RegisteredSocket>& all() const { return sockets_; }  // by cookie
     std::vector<RegisteredSocket> of(const std::string& service) const;
     std::vector<RegisteredSocket> of(const std::string& service, SocketRole role) const;
@@ -122,6 +125,8 @@ class SocketTable {
     Result<> change_roles(const std::string& service, const std::vector<Move>& moves);
     Result<> check_staged(const std::string& service,
                           const std::vector<RegisteredSocket>& joining) const;
+    Result<bool> has_closed(const RegisteredSocket& socket) const;
+    Result<std::vector<RegisteredSocket>> let_go(std::vector<RegisteredSocket> closed);
     Result<Switched> swap(const std::string& service, SocketRole rising, std::uint8_t falling);
     void insert(const RegisteredSocket& socket);
     void erase(std::uint64_t cookie);
@@ -134,6 +139,7 @@ class SocketTable {
     std::vector<std::uint32_t> free_slots_;                      // the lowest last
     RangeAllocator cells_;
     Retired retired_;
+    std::uint64_t swept_ = 0;  // the cookie that sweep_some() looked at last
 };
 
 }  // namespace sluice::kernel
