@@ -38,11 +38,13 @@ constexpr std::array troubles{
             "cannot tell which address was asked, answers may leave from another",
             "IP_PKTINFO or IPV6_RECVPKTINFO tells it, and the answer's ancillary data names it"},
     // The kernel takes IPv4 addresses that are routed to this host for its own; IPv6 ones it
-    // looks up on interfaces (ip6_datagram_send_ctl()).
+    // looks up on interfaces (ip6_datagram_send_ctl()). Who is told the original destination
+    // answers from a socket of its own, of which nothing is known here.
     Trouble{"udp-reply-nonlocal",
             [](const RegisteredSocket& socket, const Match& match) {
                 return match.prefix.address.family == Family::ipv6 &&
-                       !is_own_address(socket, match) && !socket.replies.nonlocal;
+                       !is_own_address(socket, match) && !socket.replies.original_destination &&
+                       !socket.replies.nonlocal;
             },
             "may not answer from IPv6 addresses that are on no interface",
             "set IPV6_FREEBIND, or the sysctl net.ipv6.ip_nonlocal_bind"},

@@ -157,8 +157,7 @@ TEST_P(LaterCommand, IsUnknownAndSaidToBeMissingRatherThanTakenForASlip) {
     EXPECT_THAT(sluicectl({"--help"}).out, Not(HasSubstr("  " + std::string(GetParam()) + " ")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Words, LaterCommand,
-                         testing::Values("trace", "metrics", "doctor"));
+INSTANTIATE_TEST_SUITE_P(Words, LaterCommand, testing::Values("trace", "metrics", "doctor"));
 
 TEST(UsageHint, FitsTheTerminal) {
     Sluicectl sluicectl;
