@@ -2,14 +2,16 @@
 /*
  * The dispatcher: who gets a new TCP connection or an unconnected UDP packet.
  *
- *   find_v4/v6      the longest prefix whose policy has the port; the tries are walked one nesting
- *                   level at a time (a lookup with one bit less than what matched gives the next)
+ *   find_v4/v6      the longest prefix whose policy has the port, by one of two ways to the same:
+ *     walk_v4/v6      the tries, one nesting level at a time (a lookup with one bit less than what
+ *                     matched gives the next)
+ *     probe_v4/v6     the index, one probe for each length of prefix that is there, longest first
  *   policy_target   within one policy: the innermost range that has the port, else its `any`
  *   next_live       within one set: the next socket that can still take a lookup
- *   dispatch        reads the packet, chooses the half once, counts, assigns
+ *   dispatch        reads the packet, chooses half and way once, counts, assigns
  *
- * find_* are the seam for another way to take the same step. Functions that are not static are
- * verified once, on their own, and take scalars only: 5.10 refuses ctx in them.
+ * Functions that are not static are verified once, on their own, and take scalars only: 5.10 refuses
+ * ctx in them.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -18,6 +20,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "sluice/abi.h"
+#include "sluice/index.h"
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -32,6 +35,7 @@
 #define V4_LENGTHS 33
 #define V6_LENGTHS 129
 #define SEARCH_STEPS 14 /* 2^14 * WORDS > SLUICE_MAX_PORTS */
+#define PROBED_IN_PLACE 4 /* lengths of prefixes; the rest is asked for in a function of its own */
 
 /* A value the optimiser knows nothing about: keeps it from merging or duplicating loads of ctx. */
 #define opaque(x) ({ asm volatile("" : "+r"(x)); })
@@ -52,6 +56,31 @@ struct {
     __type(key, struct sluice_key_v6);
     __type(value, struct sluice_prefix);
 } prefixes_v6 SEC(".maps");
+
+/* Both halves of the index, one behind the other; user space sets the size. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, struct sluice_index_v4);
+} index_v4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, struct sluice_index_v6);
+} index_v6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, SLUICE_INDEX_HEADS);
+    __type(key, __u32);
+    __type(value, struct sluice_index_head);
+} index_heads SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -103,10 +132,14 @@ struct {
 struct sluice_control control SEC(".data.control") = {.abi = SLUICE_ABI};
 
 /*
- * 0 in the program that is attached. A copy that is only test-run has BPF_SK_LOOKUP_F_NO_REUSEPORT:
- * the kernel refuses a test run (EOPNOTSUPP) whose answer is one of a SO_REUSEPORT group.
+ * All 0 in the program that is attached. A copy that is only test-run has in `assign_flags`
+ * BPF_SK_LOOKUP_F_NO_REUSEPORT: the kernel refuses a test run (EOPNOTSUPP) whose answer is one of a
+ * SO_REUSEPORT group.
  */
-volatile const __u64 assign_flags SEC(".rodata") = 0;
+volatile const struct sluice_constants constants SEC(".rodata") = {};
+
+/* For a copy that is to tell. Never shared between copies. */
+volatile struct sluice_told told SEC(".data.told") = {.target = SLUICE_TARGET_NONE};
 
 /*
  * Without a branch: the verifier walks every path through a search. And neither with an offset into
@@ -199,14 +232,6 @@ __attribute__((noinline)) __u32 policy_target(__u32 policy, __u32 port) {
     return fallback;
 }
 
-/* The same, without a call for what most policies are: `any` alone. */
-static __always_inline __u32 simple_target(__u32 policy, __u32 port) {
-    const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &policy);
-    if (!block) return SLUICE_TARGET_NONE;
-    if (block->words[0].head.count == 0) return block->words[0].head.fallback;
-    return policy_target(policy, port);
-}
-
 /* The same, without a call for a few ports of which one is it. */
 static __always_inline __u32 small_target(__u32 policy, __u32 port) {
     const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &policy);
@@ -222,6 +247,18 @@ static __always_inline __u32 small_target(__u32 policy, __u32 port) {
     if (word == 0) return block->words[0].head.fallback;
     if (port <= WORD_LAST(word)) return WORD_TARGET(word);
     return policy_target(policy, port); /* a range around it may have the port */
+}
+
+__attribute__((noinline)) __u32 called_small_target(__u32 policy, __u32 port) {
+    return small_target(policy, port);
+}
+
+/* The same, without a call for what most policies are: `any` alone. */
+static __always_inline __u32 simple_target(__u32 policy, __u32 port) {
+    const struct sluice_policy_block* block = bpf_map_lookup_elem(&policies, &policy);
+    if (!block) return SLUICE_TARGET_NONE;
+    if (block->words[0].head.count == 0) return block->words[0].head.fallback;
+    return called_small_target(policy, port);
 }
 
 /*
@@ -242,13 +279,13 @@ static __always_inline __u32 step(void* trie, __u32* key, __u32 half, __u32 port
     return first ? small_target(policy, port) : simple_target(policy, port);
 }
 
-/* What find_shorter_* need beside address and port, in one argument: five are all there are. */
+/* What *_on_* need beside address and port, in one argument: five are all there are. */
 static __always_inline __u32 packed(__u32 half, __u32 protocol, __u32 length) {
     return length << 16 | protocol << 8 | half;
 }
 
 /* The longest prefix of at most `length` bits that has the port. */
-__attribute__((noinline)) __u32 find_shorter_v4(__u32 how, __u32 address, __u32 port) {
+__attribute__((noinline)) __u32 walk_on_v4(__u32 how, __u32 address, __u32 port) {
     struct sluice_key_v4 key = {.protocol = how >> 8 & 0xff};
     __builtin_memcpy(key.address, &address, sizeof(key.address));
     __u32 length = how >> 16;
@@ -261,7 +298,7 @@ __attribute__((noinline)) __u32 find_shorter_v4(__u32 how, __u32 address, __u32 
     return SLUICE_TARGET_NONE;
 }
 
-__attribute__((noinline)) __u32 find_shorter_v6(__u32 how, __u64 high, __u64 low, __u32 port) {
+__attribute__((noinline)) __u32 walk_on_v6(__u32 how, __u64 high, __u64 low, __u32 port) {
     struct sluice_key_v6 key = {.protocol = how >> 8 & 0xff};
     __builtin_memcpy(key.address, &high, sizeof(high));
     __builtin_memcpy(key.address + sizeof(high), &low, sizeof(low));
@@ -279,17 +316,17 @@ __attribute__((noinline)) __u32 find_shorter_v6(__u32 how, __u64 high, __u64 low
  * The target of the longest prefix that has the port. The first step, which mostly is the last, is
  * taken in the caller: a call costs a tenth of a lookup.
  */
-static __always_inline __u32 find_v4(__u32 half, __u32 protocol, __u32 address, __u32 port) {
+static __always_inline __u32 walk_v4(__u32 half, __u32 protocol, __u32 address, __u32 port) {
     struct sluice_key_v4 key = {.protocol = protocol};
     __builtin_memcpy(key.address, &address, sizeof(key.address));
     __u32 length = V4_LENGTHS - 1;
     const __u32 target = step(&prefixes_v4, &key.prefixlen, half, port, &length, 1);
     if (target != SLUICE_TARGET_NONE || length == 0) return target;
-    return find_shorter_v4(packed(half, protocol, length - 1), address, port);
+    return walk_on_v4(packed(half, protocol, length - 1), address, port);
 }
 
 /* The address comes as two 8-byte words in network byte order. */
-static __always_inline __u32 find_v6(__u32 half, __u32 protocol, __u64 high, __u64 low,
+static __always_inline __u32 walk_v6(__u32 half, __u32 protocol, __u64 high, __u64 low,
                                      __u32 port) {
     struct sluice_key_v6 key = {.protocol = protocol};
     __builtin_memcpy(key.address, &high, sizeof(high));
@@ -297,7 +334,205 @@ static __always_inline __u32 find_v6(__u32 half, __u32 protocol, __u64 high, __u
     __u32 length = V6_LENGTHS - 1;
     const __u32 target = step(&prefixes_v6, &key.prefixlen, half, port, &length, 1);
     if (target != SLUICE_TARGET_NONE || length == 0) return target;
-    return find_shorter_v6(packed(half, protocol, length - 1), high, low, port);
+    return walk_on_v6(packed(half, protocol, length - 1), high, low, port);
+}
+
+/* What the index knows of one (half, family, protocol). */
+static __always_inline const struct sluice_index_head* index_head(__u32 half, __u32 six,
+                                                                  __u32 udp) {
+    const __u32 key = (half & 1) << 2 | six << 1 | (udp & 1);
+    return bpf_map_lookup_elem(&index_heads, &key);
+}
+
+/* The policy of an entry in one bucket, 0 if it is not there. */
+static __always_inline __u32 scan_v4(const struct sluice_index_v4* bucket, __u64 key) {
+#pragma clang loop unroll(full)
+    for (int i = 0; i < SLUICE_INDEX_V4_SLOTS; i++) {
+        const __u64 slot = bucket->slots[i];
+        if (slot >> SLUICE_INDEX_POLICY_BITS == key) return slot & SLUICE_INDEX_POLICY_MASK;
+    }
+    return 0;
+}
+
+static __always_inline __u32 scan_v6(const struct sluice_index_v6* bucket, __u64 high, __u64 low,
+                                     __u32 kind) {
+#pragma clang loop unroll(full)
+    for (int i = 0; i < SLUICE_INDEX_V6_SLOTS; i++) {
+        const __u32 slot = bucket->slots[i];
+        if (slot >> SLUICE_INDEX_POLICY_BITS == kind && bucket->address[i][1] == low &&
+            bucket->address[i][0] == high)
+            return slot & SLUICE_INDEX_POLICY_MASK;
+    }
+    return 0;
+}
+
+__attribute__((noinline)) __u32 displaced_v4(__u32 at, __u64 key) {
+    const struct sluice_index_v4* bucket = bpf_map_lookup_elem(&index_v4, &at);
+    return bucket ? scan_v4(bucket, key) : 0;
+}
+
+__attribute__((noinline)) __u32 displaced_v6(__u32 at, __u64 high, __u64 low, __u32 kind) {
+    const struct sluice_index_v6* bucket = bpf_map_lookup_elem(&index_v6, &at);
+    return bucket ? scan_v6(bucket, high, low, kind) : 0;
+}
+
+/* The policy of the prefix of `one_more` - 1 bits, 0 if there is none. `address` in host order. */
+static __always_inline __u32 indexed_v4(const struct sluice_index_head* head, __u32 address,
+                                        __u32 udp, __u32 one_more) {
+    const __u32 spare = (V4_LENGTHS - one_more) & 63;
+    const __u64 key = sluice_index_key_v4((__u64)address >> spare << spare,
+                                          sluice_index_kind(udp, one_more));
+    const __u64 hash = sluice_index_hash_v4(key, head->seed);
+    const __u32 at = head->base + sluice_index_first(hash, head->buckets);
+    const struct sluice_index_v4* bucket = bpf_map_lookup_elem(&index_v4, &at);
+    if (!bucket) return 0;
+    const __u32 policy = scan_v4(bucket, key);
+    if (policy) return policy;
+    if (!(bucket->displaced >> sluice_index_shift(hash, SLUICE_INDEX_V4_DISPLACED) & 15)) return 0;
+    return displaced_v4(head->base + sluice_index_second(hash, head->buckets), key);
+}
+
+static __always_inline __u32 indexed_v6(const struct sluice_index_head* head, __u64 high, __u64 low,
+                                        __u32 udp, __u32 one_more) {
+    if (one_more > 65) {
+        const __u32 spare = (V6_LENGTHS - one_more) & 63;
+        low = low >> spare << spare;
+    } else {
+        const __u32 spare = (65 - one_more) & 63;
+        high = one_more > 1 ? high >> spare << spare : 0;
+        low = 0;
+    }
+    const __u32 kind = sluice_index_kind(udp, one_more);
+    const __u64 hash = sluice_index_hash_v6(high, low, kind, head->seed);
+    const __u32 at = head->base + sluice_index_first(hash, head->buckets);
+    const struct sluice_index_v6* bucket = bpf_map_lookup_elem(&index_v6, &at);
+    if (!bucket) return 0;
+    const __u32 policy = scan_v6(bucket, high, low, kind);
+    if (policy) return policy;
+    if (!(bucket->displaced >> sluice_index_shift(hash, SLUICE_INDEX_V6_DISPLACED) & 15)) return 0;
+    return displaced_v6(head->base + sluice_index_second(hash, head->buckets), high, low, kind);
+}
+
+/*
+ * The target of the longest prefix that has the port, of those whose length is in `lengths`, one
+ * word of a list. Apart from the loop over words: the verifier walks it once.
+ */
+__attribute__((noinline)) __u32 probe_word_v4(__u32 how, __u32 address, __u32 port, __u64 lengths) {
+    const __u32 udp = how >> 8 & 1;
+    const struct sluice_index_head* head = index_head(how, 0, udp);
+    if (!head) return SLUICE_TARGET_NONE;
+    for (int i = 0; i < 8; i++, lengths >>= 8) {
+        const __u32 one_more = lengths & 0xff;
+        if (one_more == 0) return SLUICE_TARGET_NONE;
+        const __u32 policy = indexed_v4(head, address, udp, one_more);
+        if (policy == 0) continue;
+        const __u32 target = simple_target(policy, port);
+        if (target != SLUICE_TARGET_NONE) return target;
+    }
+    return SLUICE_TARGET_NONE;
+}
+
+__attribute__((noinline)) __u32 probe_word_v6(__u32 how, __u64 high, __u64 low, __u32 port,
+                                              __u64 lengths) {
+    const __u32 udp = how >> 8 & 1;
+    const struct sluice_index_head* head = index_head(how, 1, udp);
+    if (!head) return SLUICE_TARGET_NONE;
+    for (int i = 0; i < 8; i++, lengths >>= 8) {
+        const __u32 one_more = lengths & 0xff;
+        if (one_more == 0) return SLUICE_TARGET_NONE;
+        const __u32 policy = indexed_v6(head, high, low, udp, one_more);
+        if (policy == 0) continue;
+        const __u32 target = simple_target(policy, port);
+        if (target != SLUICE_TARGET_NONE) return target;
+    }
+    return SLUICE_TARGET_NONE;
+}
+
+/* The same for all of a list from place how >> 16 on, which is in its first word. */
+__attribute__((noinline)) __u32 probe_on_v4(__u32 how, __u32 address, __u32 port) {
+    const struct sluice_index_head* head = index_head(how, 0, how >> 8);
+    if (!head) return SLUICE_TARGET_NONE;
+    __u64 lengths = head->lengths[0] >> (how >> 16 & 7) * 8;
+#pragma clang loop unroll(full)
+    for (int w = 1; w <= V4_LENGTHS / 8 + 1; w++) {
+        const __u32 target = probe_word_v4(how, address, port, lengths);
+        if (target != SLUICE_TARGET_NONE) return target;
+        lengths = head->lengths[w];
+        if (lengths == 0) break;
+    }
+    return SLUICE_TARGET_NONE;
+}
+
+__attribute__((noinline)) __u32 probe_on_v6(__u32 how, __u64 high, __u64 low, __u32 port) {
+    const struct sluice_index_head* head = index_head(how, 1, how >> 8);
+    if (!head) return SLUICE_TARGET_NONE;
+    __u64 lengths = head->lengths[0] >> (how >> 16 & 7) * 8;
+#pragma clang loop unroll(full)
+    for (int w = 1; w <= V6_LENGTHS / 8 + 1; w++) {
+        const __u32 target = probe_word_v6(how, high, low, port, lengths);
+        if (target != SLUICE_TARGET_NONE) return target;
+        lengths = head->lengths[w];
+        if (lengths == 0) break;
+    }
+    return SLUICE_TARGET_NONE;
+}
+
+/* As walk_v4, by the index. The first lengths, which mostly are all, are asked in the caller. */
+static __always_inline __u32 probe_v4(__u32 half, __u32 protocol, __u32 address, __u32 port) {
+    const struct sluice_index_head* head = index_head(half, 0, protocol);
+    if (!head) return SLUICE_TARGET_NONE;
+    const __u64 lengths = head->lengths[0];
+    address = bpf_ntohl(address);
+    __u32 policy = 0, place = 0;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < PROBED_IN_PLACE; i++) {
+        const __u32 one_more = lengths >> 8 * i & 0xff;
+        if (one_more == 0) return SLUICE_TARGET_NONE;
+        policy = indexed_v4(head, address, protocol & 1, one_more);
+        place = i + 1;
+        if (policy) break;
+    }
+    if (policy) {
+        const __u32 target = small_target(policy, port);
+        if (target != SLUICE_TARGET_NONE) return target;
+    }
+    return probe_on_v4(packed(half, protocol, place), address, port);
+}
+
+static __always_inline __u32 probe_v6(__u32 half, __u32 protocol, __u64 high, __u64 low,
+                                      __u32 port) {
+    const struct sluice_index_head* head = index_head(half, 1, protocol);
+    if (!head) return SLUICE_TARGET_NONE;
+    const __u64 lengths = head->lengths[0];
+    high = bpf_be64_to_cpu(high);
+    low = bpf_be64_to_cpu(low);
+    __u32 policy = 0, place = 0;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < PROBED_IN_PLACE; i++) {
+        const __u32 one_more = lengths >> 8 * i & 0xff;
+        if (one_more == 0) return SLUICE_TARGET_NONE;
+        policy = indexed_v6(head, high, low, protocol & 1, one_more);
+        place = i + 1;
+        if (policy) break;
+    }
+    if (policy) {
+        const __u32 target = small_target(policy, port);
+        if (target != SLUICE_TARGET_NONE) return target;
+    }
+    return probe_on_v6(packed(half, protocol, place), high, low, port);
+}
+
+/* The target that half and way give, which are what one read of control.active said. */
+static __always_inline __u32 find_v4(__u32 half, __u32 by_index, __u32 protocol, __u32 address,
+                                     __u32 port) {
+    return by_index ? probe_v4(half, protocol, address, port)
+                    : walk_v4(half, protocol, address, port);
+}
+
+static __always_inline __u32 find_v6(__u32 half, __u32 by_index, __u32 protocol, __u64 high,
+                                     __u64 low, __u32 port) {
+    return by_index ? probe_v6(half, protocol, high, low, port)
+                    : walk_v6(half, protocol, high, low, port);
 }
 
 static __always_inline struct bpf_sock* member_socket(__u32 cell) {
@@ -463,14 +698,19 @@ int dispatch(struct bpf_sk_lookup* ctx) {
     opaque(remote_port), opaque(l0), opaque(l1), opaque(l2), opaque(l3);
     opaque(r0), opaque(r1), opaque(r2), opaque(r3);
 
-    /* Read once: this run answers from one half, whole. */
-    const __u32 half = *(volatile __u32*)&control.active & 1;
+    /* Read once: this run answers from one half, whole, and by one way. */
+    const __u32 active = *(volatile __u32*)&control.active;
+    const __u32 half = active & SLUICE_HALF_MASK;
+    __u32 by_index = active & SLUICE_INDEX_ANSWERS;
+    if (constants.answer_by == SLUICE_BY_TRIES) by_index = 0;
+    if (constants.answer_by == SLUICE_BY_INDEX) by_index = 1;
     const __u32 six = family == AF_INET6;
     __u32 class = (protocol & 1) << 1 | (family >> 3 & 1);
     opaque(class);
     const __u64 high = (__u64)l1 << 32 | l0, low = (__u64)l3 << 32 | l2;
-    __u32 found =
-        six ? find_v6(half, protocol, high, low, port) : find_v4(half, protocol, local4, port);
+    __u32 found = six ? find_v6(half, by_index, protocol, high, low, port)
+                      : find_v4(half, by_index, protocol, local4, port);
+    if (constants.tell) told.target = found;
     found &= SLUICE_TARGET_MASK; /* without the owner's bit */
     const __u64 remote = six ? ((__u64)(r0 ^ r2) << 32 | (r1 ^ r3)) : remote4;
     const __u64 local = six ? high ^ low : local4;
@@ -484,7 +724,7 @@ int dispatch(struct bpf_sk_lookup* ctx) {
         if (service >= SLUICE_MAX_SERVICES) break;
         struct bpf_sock* sk = member_socket(CURSOR_CELL(at));
         if (!sk) continue;
-        const long error = bpf_sk_assign(ctx, sk, assign_flags);
+        const long error = bpf_sk_assign(ctx, sk, constants.assign_flags);
         bpf_sk_release(sk);
         if (error == 0) {
             COUNT(service, class, assigned);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/config_dataplane.h"
 #include "core/config_reader.h"
 #include "core/lint.h"
 #include "core/text.h"
@@ -164,6 +165,10 @@ class Parser {
             {"bindings",
              [&](const YamlNode&, const YamlNode& v) { bindings_.emplace_back(&file, &v); }},
             {"guards", [&](const YamlNode&, const YamlNode& v) { read_guards(file, v); }},
+            {"dataplane",
+             [&](const YamlNode&, const YamlNode& v) {
+                 read_dataplane(reader_, file, v, config_.dataplane);
+             }},
         };
         if (reader_.take_map(file, root, "the config", keys) && !version)
             reader_.error(file, root, "version is missing", "the first line: version: 1");
@@ -203,7 +208,8 @@ class Parser {
              {"include", main_only},
              {"defaults", main_only},
              {"admins", main_only},
-             {"guards", main_only}});
+             {"guards", main_only},
+             {"dataplane", main_only}});
     }
 
     void read_defaults(const ConfigFile& file, const YamlNode& node) {
@@ -754,6 +760,7 @@ class Parser {
                    .bindings = {},
                    .admins = {},
                    .guards = {},
+                   .dataplane = {},
                    .files = {},
                    .content = 0xcbf29ce484222325ULL};
     std::string main_name_;

@@ -69,11 +69,19 @@ struct Guards {
     bool operator==(const Guards&) const = default;
 };
 
+// The accelerator of lookups beside the tries.
+struct DataplaneConfig {
+    bool index = true;
+    std::uint64_t memory = std::uint64_t{256} << 20U;  // bytes of the kernel's that it may take
+    bool operator==(const DataplaneConfig&) const = default;
+};
+
 struct Config {
     std::map<std::string, ServiceConfig> services;  // by name
     Bindings bindings;                              // all owned by config, each with file and line
     Admins admins;
     Guards guards;
+    DataplaneConfig dataplane;
     std::vector<std::string> files;  // the main file first, then all it includes and lists, as read
     std::uint64_t content = 0;       // FNV-1a over bytes and names (but the main file's) of `files`
 };

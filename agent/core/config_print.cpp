@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/config_dataplane.h"
+
 #include "core/config.h"
 
 namespace sluice {
@@ -116,7 +118,7 @@ std::string to_yaml(const Config& config) {
     if (!config.services.empty()) yaml += "services:\n";
     for (const auto& [name, service] : config.services) yaml += service_yaml(name, service);
     if (!config.bindings.empty()) yaml += "bindings:\n" + bindings_yaml(config.bindings);
-    return yaml + guards_yaml(config.guards);
+    return yaml + guards_yaml(config.guards) + dataplane_yaml(config.dataplane);
 }
 
 }  // namespace sluice

@@ -200,6 +200,8 @@ Json header_json(const Generation& generation, const TableRef& config) {
             {"services", std::move(services)},
             {"admins", {{"users", generation.admins.users}, {"groups", generation.admins.groups}}},
             {"guards", guards_json(generation.guards)},
+            {"dataplane",
+             {{"index", generation.dataplane.index}, {"memory", generation.dataplane.memory}}},
             {"config_path", generation.config_path},
             {"other_file", generation.other_file},
             {"config_files", generation.config_files},
@@ -284,6 +286,8 @@ StoredGeneration read_header(std::string_view text) {
         generation.services[take(parse_service_name(name))] = read_service(service);
     generation.admins = {json.at("admins").at("users"), json.at("admins").at("groups")};
     generation.guards = read_guards(json.at("guards"));
+    if (const auto at = json.find("dataplane"); at != json.end())  // since the index
+        generation.dataplane = {at->at("index"), at->at("memory")};
     generation.config_path = json.at("config_path");
     generation.other_file = json.at("other_file");
     generation.config_files = json.at("config_files");

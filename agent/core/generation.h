@@ -63,6 +63,7 @@ struct Generation {
     std::map<std::string, ServiceConfig> services;
     Admins admins;
     Guards guards;
+    DataplaneConfig dataplane;
     Bindings config;   // owned by config; some may wait behind runtime ones
     Bindings runtime;  // owned by runtime
     std::vector<Folded> folded;

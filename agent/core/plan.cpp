@@ -109,6 +109,7 @@ Plan make_plan(const Generation& from_generation, const Bindings& from,
     compare_services(plan, from_generation.services, to_generation.services);
     if (!(from_generation.admins == to_generation.admins) ||
         !(from_generation.guards == to_generation.guards) ||
+        !(from_generation.dataplane == to_generation.dataplane) ||
         !say_the_same(from_generation.config, to_generation.config) ||
         !say_the_same(from_generation.runtime, to_generation.runtime))
         plan.other_changes = true;

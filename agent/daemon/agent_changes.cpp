@@ -134,6 +134,7 @@ Generation generation_of(Config config, const std::string& path, std::uint64_t c
     made.services = std::move(config.services);
     made.admins = std::move(config.admins);
     made.guards = std::move(config.guards);
+    made.dataplane = config.dataplane;
     made.config = std::move(config.bindings);
     made.config_path = path;
     made.config_files = config.files.size();
@@ -344,6 +345,7 @@ Result<> Agent::take_config(Proposed& proposed, const Generation& config,
     made.services = config.services;
     made.admins = config.admins;
     made.guards = config.guards;
+    made.dataplane = config.dataplane;
     made.config = config.config;
     made.config_path = config.config_path;
     made.config_files = config.config_files;

@@ -28,7 +28,7 @@ void GraceWaiter::begin() {
     ticket_ = agent_.begin_grace();
     try {
         thread_ = std::jthread([this] {
-            waited_ = agent_.plane().dispatcher().grace_period();
+            waited_ = agent_.plane().wait(*ticket_);
             eventfd_write(wakeup_.get(), 1);
         });
     } catch (const std::system_error& problem) {

@@ -369,6 +369,7 @@ Result<Json> Methods::config(const Json& parameters) {
     config.bindings = std::move(generation->config);
     config.admins = std::move(generation->admins);
     config.guards = std::move(generation->guards);
+    config.dataplane = generation->dataplane;
     return Json{{"yaml", to_yaml(config)}, {"generation", number}};
 }
 

@@ -191,6 +191,7 @@ Result<BindingTable> BindingTable::adopt(Dispatcher& dispatcher, ServiceTable& s
         if (auto ok = table.repair(); !ok)
             return pass_on(ok, "repair the half that was being written");
     if (auto ok = table.adopt_policies(); !ok) return pass_on(ok, "read the running table");
+    table.tries_answer();  // until the index has been made from what was just read
     return table;
 }
 
@@ -207,22 +208,98 @@ Result<> BindingTable::repair() {
     return {};
 }
 
-Result<> BindingTable::adopt_policies() {
+// Calls each(key, policy) for every prefix of the half that answers.
+template <class Each>
+Result<> BindingTable::each_answering(Each&& each) const {
     const Maps& maps = dispatcher_->maps();
     const std::uint32_t active = maps.active();
-    const auto count = [&](const auto& trie) {
+    const auto walk = [&](const auto& trie) {
         return trie.each_key([&](const auto& key) -> Result<> {
             auto value = trie.lookup(key);
             if (!value) return pass_on(value);
-            if (!*value) return {};
-            const PolicyId policy = (*value)->column[active] & SLUICE_POLICY_MASK;
-            if (policy == 0 || store_.adopt(policy)) return {};
-            return fail(Failure::failed, "the kernel's table is damaged: policy " +
-                                             std::to_string(policy) + " makes no sense");
+            const PolicyId policy = *value ? (*value)->column[active] & SLUICE_POLICY_MASK : 0;
+            return policy == 0 ? Result<>() : each(key, policy);
         });
     };
-    if (auto ok = count(maps.prefixes_v4); !ok) return ok;
-    return count(maps.prefixes_v6);
+    if (auto ok = walk(maps.prefixes_v4); !ok) return ok;
+    return walk(maps.prefixes_v6);
+}
+
+Result<> BindingTable::adopt_policies() {
+    return each_answering([&](const auto& key, PolicyId policy) -> Result<> {
+        if (!store_.adopt(policy))
+            return fail(Failure::failed, "the kernel's table is damaged: policy " +
+                                             std::to_string(policy) + " makes no sense");
+        index_->put(key, policy);
+        return {};
+    });
+}
+
+void BindingTable::tries_answer() const {
+    store_release(control().active, dispatcher_->maps().active());
+}
+
+Result<> BindingTable::configure(const DataplaneConfig& config) {
+    if (config == config_) return {};
+    config_ = config;
+    refused_.reset();
+    if (config.index == index_.has_value()) return {};
+    tries_answer();
+    index_pending_ = true;
+    if (!config.index) {
+        index_.reset();
+        return {};
+    }
+    index_.emplace(dispatcher_->maps().index);
+    auto ok = each_answering([&](const auto& key, PolicyId policy) -> Result<> {
+        index_->put(key, policy);
+        return {};
+    });
+    if (ok) return ok;
+    index_.reset();
+    config_.index = false;
+    return pass_on(ok, "make the index from the tries");
+}
+
+Answering BindingTable::answering() const {
+    if (!index_) return Answering::off;
+    if (dispatcher_->maps().by_index()) return Answering::index;
+    return index_->wanted(config_.memory) ? Answering::rebuilding : Answering::too_large;
+}
+
+std::optional<IndexSizes> BindingTable::wants_index() const {
+    constexpr IndexSizes nothing{2, 2};
+    const IndexSizes wish = index_ ? index_->wanted(config_.memory).value_or(nothing) : nothing;
+    if (wish == IndexTable::sizes(dispatcher_->maps().index) || wish == refused_)
+        return std::nullopt;
+    return wish;
+}
+
+Result<> BindingTable::adopt_index(Result<std::string> prepared, const IndexSizes& wish) {
+    refused_ = wish;  // until it is fulfilled
+    if (!prepared) return pass_on(prepared);
+    auto ok = dispatcher_->adopt_index(*prepared, [this] {
+        if (index_) index_->maps_changed();
+        if (index_ && index_->fits())
+            for (std::uint32_t half = 0; half < SLUICE_HALVES; ++half) index_->write(half);
+        else
+            tries_answer();  // both programs, before the new one begins
+    });
+    if (ok) refused_.reset();
+    if (index_ && !ok) index_->maps_changed();
+    // A run of the old program may still read what `active` says, and then the old maps.
+    index_pending_ = true;
+    return ok;
+}
+
+void BindingTable::put_in_index(const Cells& cells) {
+    const auto added = [](const auto& list) {
+        return static_cast<std::size_t>(std::ranges::count_if(
+            list, [](const auto& cell) { return cell.before == 0 && cell.after != 0; }));
+    };
+    index_->reserve(added(cells.v4), added(cells.v6));
+    for (const auto& cell : cells.v4) index_->put(cell.key, cell.after);
+    for (const auto& cell : cells.v6) index_->put(cell.key, cell.after);
 }
 
 Result<> BindingTable::compile_prefix(Cells& cells, std::span<const Binding> before,
@@ -339,18 +416,38 @@ Result<ApplyStats> BindingTable::apply(const TableChange& change) {
     services_->set_unavailable(half, *change.services);
     control().generation[half] = change.generation;
     control().changed = change.time;
+    ApplyStats stats{cells->size(), *operations, 0, 0};
+    if (index_) put_in_index(*cells);
+    const bool by_index = index_ready();
+    if (by_index) stats.index_buckets = index_->write(half);
+    const std::uint32_t answers = half | (by_index ? unsigned{SLUICE_INDEX_ANSWERS} : 0U);
     const auto before_flip = std::chrono::steady_clock::now();
-    store_release(control().active, half);  // the flip
+    store_release(control().active, answers);  // the flip
     const std::chrono::duration<double, std::milli> flip =
         std::chrono::steady_clock::now() - before_flip;
+    stats.flip = flip.count();
     store_release(control().target, active + 1);
     cells_ = std::move(*cells);
     pending_ = true;
-    return ApplyStats{cells_.size(), *operations, flip.count()};
+    refused_.reset();
+    return stats;
 }
 
 Result<> BindingTable::settle() {
-    if (!pending_) return {};
+    if (pending_)
+        if (auto ok = settle_tries(); !ok) return ok;
+    index_pending_ = false;
+    if (!index_ready()) return {};
+    const Maps& maps = dispatcher_->maps();
+    const std::uint32_t active = maps.active();
+    index_->write(1 - active);
+    if (maps.by_index()) return {};
+    index_->write(active);
+    store_release(control().active, active | SLUICE_INDEX_ANSWERS);
+    return {};
+}
+
+Result<> BindingTable::settle_tries() {
     const Maps& maps = dispatcher_->maps();
     const std::uint32_t active = maps.active();
     const auto after = [](const auto& cell) { return cell.after; };

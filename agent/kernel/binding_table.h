@@ -14,6 +14,7 @@
 #include "core/bindings.h"
 #include "core/config.h"
 #include "kernel/dispatcher.h"
+#include "kernel/index_table.h"
 #include "kernel/policy_store.h"
 #include "kernel/service_table.h"
 
@@ -32,7 +33,11 @@ struct ApplyStats {
     std::size_t prefixes = 0;        // (protocol, prefix) pairs that changed
     std::size_t map_operations = 0;  // system calls on the tries, up to the flip
     double flip = 0;                 // what the flip took, in milliseconds
+    std::size_t index_buckets = 0;   // of 64 bytes, written up to the flip
 };
+
+// What lookups are answered from, and why not from the index when they are not.
+enum class Answering : std::uint8_t { index, off, too_large, rebuilding };
 
 class BindingTable {
   public:
@@ -45,10 +50,23 @@ class BindingTable {
 
     // On failure the old generation answers as before. Needs `settled()`.
     Result<ApplyStats> apply(const TableChange& change);
-    // False between a flip and settle(): the retired half is still the old generation's.
-    bool settled() const { return !pending_; }
+    // False between a flip and settle(): the retired half is still the old generation's, or the index
+    // could answer and does not yet.
+    bool settled() const { return !pending_ && !index_pending_ && !index_idle(); }
     // Writes the change to the retired half too. Call it a grace period after apply() returned.
     Result<> settle();
+
+    // Off: the tries answer at once, and the index is forgotten. On again, it is made from the tries,
+    // which takes a scan of them.
+    Result<> configure(const DataplaneConfig& config);
+    const DataplaneConfig& config() const { return config_; }
+    Answering answering() const;
+    const std::optional<IndexTable>& index() const { return index_; }
+    // The index needs maps of another size (Dispatcher::prepare_index); nothing when it does not.
+    std::optional<IndexSizes> wants_index() const;
+    // On the thread of apply(), with what was prepared for that wish, or why it could not be.
+    Result<> adopt_index(Result<std::string> prepared, const IndexSizes& wish);
+
     // How many distinct (protocol, prefix) pairs a set of bindings takes of the capacity.
     static std::size_t prefixes_in(const Bindings& bindings);
 
@@ -65,10 +83,21 @@ class BindingTable {
     };
 
     BindingTable(Dispatcher& dispatcher, ServiceTable& services)
-        : dispatcher_(&dispatcher), services_(&services), store_(dispatcher.maps().policies) {}
+        : dispatcher_(&dispatcher),
+          services_(&services),
+          store_(dispatcher.maps().policies),
+          index_(dispatcher.maps().index) {}
     sluice_control& control() const { return dispatcher_->maps().state(); }
     Result<> repair();
     Result<> adopt_policies();
+    Result<> settle_tries();
+    template <class Each>
+    Result<> each_answering(Each&& each) const;
+    void put_in_index(const Cells& cells);
+    // The index holds what answers, and its maps are those of the program.
+    bool index_ready() const { return index_ && !index_pending_ && index_->fits(); }
+    bool index_idle() const { return index_ready() && !dispatcher_->maps().by_index(); }
+    void tries_answer() const;
     Result<Cells> compile(const TableChange& change);
     Result<> compile_prefix(Cells& cells, std::span<const Binding> before,
                             std::span<const Binding> after);
@@ -81,8 +110,14 @@ class BindingTable {
     Dispatcher* dispatcher_;
     ServiceTable* services_;
     PolicyStore store_;
-    Cells cells_;  // of the change that is not settled
+    std::optional<IndexTable> index_;  // none: it is off
+    DataplaneConfig config_;
+    std::optional<IndexSizes> refused_;  // a wish that could not be fulfilled
+    Cells cells_;                        // of the change that is not settled
     bool pending_ = false;
+    // Lookups that began before may still read the index that is about to be written: that of another
+    // program, or from before the tries took over.
+    bool index_pending_ = true;
     bool damaged_ = false;  // an undo failed: repair before the next change
 };
 

@@ -29,16 +29,46 @@ Result<ApplyStats> Dataplane::apply(const TableChange& change) {
     return stats;
 }
 
-bool Dataplane::wants_grace() const { return !table_->settled() || sockets_->has_retired(); }
+Result<> Dataplane::configure(const DataplaneConfig& config) {
+    ++changes_;
+    return table_->configure(config);
+}
 
-Dataplane::Ticket Dataplane::begin_grace() { return {changes_, sockets_->retired()}; }
+bool Dataplane::wants_grace() const {
+    return !table_->settled() || sockets_->has_retired() || table_->wants_index();
+}
+
+Dataplane::Ticket Dataplane::begin_grace() {
+    return {changes_, sockets_->retired(), table_->wants_index(), std::string()};
+}
+
+Result<> Dataplane::wait(Ticket& ticket) const {
+    if (ticket.index) ticket.prepared = dispatcher_.prepare_index(*ticket.index);
+    return dispatcher_.grace_period();
+}
 
 void Dataplane::put_off_grace(Ticket ticket) { sockets_->retire_again(std::move(ticket.retired)); }
 
 Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::string>& keep) {
     sockets_->reclaim(ticket.retired);
-    if (ticket.change != changes_) return {};  // a later change took care of itself, or will
-    if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
+    if (ticket.change == changes_) {  // else a later change took care of itself, or will
+        if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
+        forget_services(keep);
+    }
+    return ticket.index ? adopt_index(ticket) : Result<>();
+}
+
+Result<> Dataplane::adopt_index(const Ticket& ticket) {
+    ++changes_;  // a wait that began before is not one for what this starts
+    if (auto ok = table_->adopt_index(ticket.prepared, *ticket.index); !ok)
+        return pass_on(ok, "give the index another size");
+    auto lookup = Lookup::open(dispatcher_.directory());
+    if (!lookup) return pass_on(lookup);
+    lookup_ = std::move(*lookup);
+    return {};
+}
+
+void Dataplane::forget_services(const std::set<std::string>& keep) {
     std::vector<ServiceId> unused;
     for (const auto& [name, id] : services_.all())
         if (!keep.contains(name) && !sockets_->any_of(name)) unused.push_back(id);
@@ -47,7 +77,6 @@ Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::strin
         (void)clear_counters(dispatcher_.maps(), id);
         services_.remove(id);
     }
-    return {};
 }
 
 bool Dataplane::usable(const RegisteredSocket& socket, Family family) const {

@@ -33,17 +33,26 @@ class Dataplane {
     Result<ApplyStats> apply(const TableChange& change);
 
     // The second half of changes, off the caller's thread: while wants_grace(), take begin_grace(),
-    // call Dispatcher::grace_period() anywhere, and give the ticket to finish_grace(). Services
+    // call wait() anywhere, and give the ticket to finish_grace(). Services
     // that are neither in `keep` nor hold sockets are forgotten then.
+    //
+    // A ticket may also wish for an index of another size; wait() does all that takes its time.
     struct Ticket {
         std::uint64_t change = 0;
         SocketTable::Retired retired;
+        std::optional<IndexSizes> index;
+        Result<std::string> prepared;  // where that index is pinned, if there is one
     };
     bool wants_grace() const;
     Ticket begin_grace();
+    // On any thread, for one ticket at a time.
+    Result<> wait(Ticket& ticket) const;
     Result<> finish_grace(const Ticket& ticket, const std::set<std::string>& keep);
     // Instead of finish_grace(), when waiting failed: everything stays as it was.
     void put_off_grace(Ticket ticket);
+
+    // Of the config: is there an index, and how large may it be?
+    Result<> configure(const DataplaneConfig& config);
 
     // Would the kernel accept this socket for lookups of that family, now?
     bool usable(const RegisteredSocket& socket, Family family) const;
@@ -56,12 +65,15 @@ class Dataplane {
           services_(dispatcher_.maps().services),
           lookup_(std::move(lookup)) {}
 
+    Result<> adopt_index(const Ticket& ticket);
+    void forget_services(const std::set<std::string>& keep);
+
     Dispatcher dispatcher_;
     ServiceTable services_;
     std::optional<BindingTable> table_;
     std::optional<SocketTable> sockets_;
     Lookup lookup_;
-    std::uint64_t changes_ = 0;  // applied so far: says whether a ticket is of the latest
+    std::uint64_t changes_ = 0;  // so far: says whether a ticket is of the latest
 };
 
 // Judges sockets by the probe; those that wait are not usable. Shared with readers that have only

@@ -102,7 +102,7 @@ Result<> remove_link(const std::string& directory) {
 Result<std::string> make_fresh(PinDirectory& pins, const Site& site) {
     auto aside = pins.begin();
     if (!aside) return pass_on(aside);
-    if (auto ok = load_and_pin({site.image, site.capacity, ""}, *aside); !ok) return pass_on(ok);
+    if (auto ok = load_and_pin({site.image, site.capacity, "", {}}, *aside); !ok) return pass_on(ok);
     {
         auto maps = Maps::open(*aside, Access::read_write);
         if (!maps) return pass_on(maps);
@@ -112,7 +112,7 @@ Result<std::string> make_fresh(PinDirectory& pins, const Site& site) {
     }
     if (site.attach)
         if (auto ok = make_link(*aside); !ok) return pass_on(ok);
-    return pins.commit(*aside);
+    return PinDirectory::commit(*aside);
 }
 
 // The new program takes the link over from exactly the one that we replace: a compare-and-swap.
@@ -129,20 +129,33 @@ Result<> swap_program(const std::string& from, const std::string& to) {
     return {};
 }
 
+// What was built aside takes the place of what is pinned at `from`, and its link.
+Result<std::string> take_over(const std::string& aside, const std::string& from) {
+    const Fd link(bpf_obj_get(link_pin(from).c_str()));
+    if (link && bpf_obj_pin(link.get(), link_pin(aside).c_str()) != 0)
+        return fail_errno(errno, "pin " + link_pin(aside));
+    auto path = PinDirectory::commit(aside);
+    if (!path) return path;
+    if (link)
+        if (auto ok = swap_program(from, *path); !ok) return pass_on(ok);
+    return path;
+}
+
 // Another program (or tries of another size) over the same sockets, counters and, where they fit,
 // maps.
 Result<std::string> upgrade(PinDirectory& pins, const Site& site, const std::string& from) {
     auto aside = pins.begin();
     if (!aside) return pass_on(aside);
-    if (auto ok = load_and_pin({site.image, site.capacity, from}, *aside); !ok) return pass_on(ok);
-    const Fd link(bpf_obj_get(link_pin(from).c_str()));
-    if (link && bpf_obj_pin(link.get(), link_pin(*aside).c_str()) != 0)
-        return fail_errno(errno, "pin " + link_pin(*aside));
-    auto path = pins.commit(*aside);
-    if (!path) return path;
-    if (link)
-        if (auto ok = swap_program(from, *path); !ok) return pass_on(ok);
-    return path;
+    if (auto ok = load_and_pin({site.image, site.capacity, from, {}}, *aside); !ok)
+        return pass_on(ok);
+    {
+        // The new program's index may be another one, which is empty. Whoever is adopted makes it
+        // answer again.
+        auto maps = Maps::open(*aside, Access::read_write);
+        if (!maps) return pass_on(maps);
+        store_release(maps->state().active, maps->active());
+    }
+    return take_over(*aside, from);
 }
 
 std::uint32_t capacity_of(const Map<sluice_key_v4, sluice_prefix>& trie) {
@@ -180,7 +193,7 @@ Result<Dispatcher> Dispatcher::open(const Site& site) {
     auto maps = Maps::open(current, Access::read_write);
     if (!maps) return pass_on(maps, "adopt the dispatcher");
     maps->state().image = site.image.hash();
-    Dispatcher dispatcher(std::move(*pins), std::move(*maps));
+    Dispatcher dispatcher(site, std::move(*pins), std::move(*maps));
     dispatcher.adopted_ = adopted;
     dispatcher.upgraded_ = upgraded;
     dispatcher.capacity_ = capacity_of(dispatcher.maps_.prefixes_v4);
@@ -211,6 +224,29 @@ Result<> Dispatcher::load_ids() {
     if (!info) return pass_on(info);
     program_id_ = info->id;
     return {};
+}
+
+Result<std::string> Dispatcher::prepare_index(const IndexSizes& sizes) const {
+    auto aside = pins_.begin();
+    if (!aside) return aside;
+    if (auto ok = load_and_pin({site_.image, capacity_, directory(), sizes}, *aside); !ok)
+        return pass_on(ok, "load the program with another index");
+    return aside;
+}
+
+Result<> Dispatcher::adopt_index(const std::string& prepared, const std::function<void()>& fill) {
+    auto fresh = IndexMaps::open(prepared);
+    if (!fresh) return pass_on(fresh);
+    IndexMaps old = std::exchange(maps_.index, std::move(*fresh));
+    fill();
+    auto path = take_over(prepared, directory());
+    if (!path) {
+        maps_.index = std::move(old);
+        (void)pins_.keep_only(directory());  // what stays is found by the next start
+        return pass_on(path);
+    }
+    if (auto ok = pins_.keep_only(*path); !ok) return ok;
+    return load_ids();
 }
 
 Result<> Dispatcher::detach() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,17 @@ class Dispatcher {
     std::uint32_t capacity() const { return capacity_; }
     std::uint32_t program_id() const { return program_id_; }
 
+    // Another size of the index, in two steps. The first loads the same program over the same maps, but
+    // for an index that is empty; it takes some 100 ms, on any thread, one at a time, while the
+    // owner's goes on. The second puts it in the attached one's place: `fill` writes the new maps, which
+    // are maps().index by then, before any lookup reads them.
+    Result<std::string> prepare_index(const IndexSizes& sizes) const;
+    Result<> adopt_index(const std::string& prepared, const std::function<void()>& fill);
+    // A copy of the program that nobody's traffic reaches.
+    Result<ProgramCopy> load_copy(const sluice_constants& constants, Counting counting) const {
+        return kernel::load_copy(site_.image, directory(), constants, counting);
+    }
+
     // Takes the link away, and puts it back; maps, sockets and bindings stay. What is so already is
     // no failure. `attached` is remembered in the pins.
     Result<> detach();
@@ -50,11 +62,13 @@ class Dispatcher {
     Result<std::vector<std::uint32_t>> foreign_programs() const;
 
   private:
-    Dispatcher(PinDirectory pins, Maps maps) : pins_(std::move(pins)), maps_(std::move(maps)) {}
+    Dispatcher(Site site, PinDirectory pins, Maps maps)
+        : site_(std::move(site)), pins_(std::move(pins)), maps_(std::move(maps)) {}
     Result<> prepare_grace();
     Result<> ensure_attached();
     Result<> load_ids();
 
+    Site site_;
     PinDirectory pins_;
     Maps maps_;
     Fd grace_outer_, grace_inner_;

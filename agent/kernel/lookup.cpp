@@ -62,6 +62,11 @@ Result<Verdict> run(const Fd& program, bpf_sk_lookup ctx) {
 
 }  // namespace
 
+Result<Verdict> test_run(const Fd& program, Protocol protocol, const Endpoint& local,
+                         const Endpoint& remote) {
+    return run(program, context(protocol, local, remote));
+}
+
 Result<Lookup> Lookup::open(const std::string& directory) {
     Lookup lookup;
     auto shadow = open_program(directory, pin::shadow);
@@ -78,7 +83,7 @@ Result<Lookup> Lookup::open(const std::string& directory) {
 
 Result<Verdict> Lookup::verdict(Protocol protocol, const Endpoint& local,
                                 const Endpoint& remote) const {
-    return run(shadow_, context(protocol, local, remote));
+    return test_run(shadow_, protocol, local, remote);
 }
 
 Result<bool> Lookup::usable(std::uint32_t slot, Protocol protocol, Family family) const {

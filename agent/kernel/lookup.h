@@ -18,14 +18,18 @@ struct Verdict {
     bool operator==(const Verdict&) const = default;
 };
 
+// Runs a program once, without a packet. `local` is the destination, `remote` the sender; both of one
+// family.
+Result<Verdict> test_run(const Fd& program, Protocol protocol, const Endpoint& local,
+                         const Endpoint& remote);
+
 class Lookup {
   public:
     // `directory`: a numbered pin directory. Needs CAP_BPF + CAP_NET_ADMIN, and 5.13 or newer to
     // run.
     static Result<Lookup> open(const std::string& directory);
 
-    // What the attached program answers. `local` is the destination, `remote` the sender; both of
-    // one family.
+    // What the attached program answers.
     Result<Verdict> verdict(Protocol protocol, const Endpoint& local, const Endpoint& remote) const;
     // Would the kernel accept the socket in this slot for such a lookup, now? Before 5.13 nobody
     // can tell, and the answer is yes.

@@ -31,6 +31,18 @@ Result<> open_array(MappedArray<T>& array, const std::string& directory, const c
     return {};
 }
 
+// As many elements as the map has.
+template <class T>
+Result<> open_whole_array(MappedArray<T>& array, const std::string& directory, const char* name) {
+    const Fd fd(bpf_obj_get((directory + "/" + name).c_str()));
+    if (!fd) return errno == ENOENT ? Result<>() : fail_errno(errno, std::string("open pin ") + name);
+    bpf_map_info info{};
+    __u32 size = sizeof info;
+    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0)
+        return fail_errno(errno, std::string("ask about map ") + name);
+    return open_array(array, directory, name, info.max_entries, Access::read_write);
+}
+
 template <class Key, class Value>
 Result<> open_map(Map<Key, Value>& map, const std::string& directory, const char* name,
                   Access access) {
@@ -41,6 +53,15 @@ Result<> open_map(Map<Key, Value>& map, const std::string& directory, const char
 }
 
 }  // namespace
+
+Result<IndexMaps> IndexMaps::open(const std::string& directory) {
+    IndexMaps maps;
+    if (auto ok = open_whole_array(maps.v4, directory, pin::index_v4); !ok) return pass_on(ok);
+    if (auto ok = open_whole_array(maps.v6, directory, pin::index_v6); !ok) return pass_on(ok);
+    if (auto ok = open_whole_array(maps.heads, directory, pin::index_heads); !ok)
+        return pass_on(ok);
+    return maps;
+}
 
 Result<Maps> Maps::open(const std::string& directory, Access access) {
     Maps maps;
@@ -60,6 +81,11 @@ Result<Maps> Maps::open(const std::string& directory, Access access) {
         if (auto ok = open_map(maps.prefixes_v6, directory, pin::prefixes_v6, access); !ok)
             return ok;
         if (auto ok = open_map(maps.sockets, directory, pin::sockets, access); !ok) return ok;
+        if (access == Access::read_write) {
+            auto index = IndexMaps::open(directory);
+            if (!index) return pass_on(index);
+            maps.index = std::move(*index);
+        }
         auto counters = open_pin(directory, pin::counters, access);
         if (!counters) return pass_on(counters);
         maps.counters = std::move(*counters);

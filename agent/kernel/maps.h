@@ -6,6 +6,7 @@
 
 #include "kernel/map.h"
 #include "sluice/abi.h"
+#include "sluice/index.h"
 
 namespace sluice::kernel {
 
@@ -15,6 +16,9 @@ enum class Access { read_only, read_write };
 namespace pin {
 inline constexpr const char* prefixes_v4 = "prefixes_v4";
 inline constexpr const char* prefixes_v6 = "prefixes_v6";
+inline constexpr const char* index_v4 = "index_v4";
+inline constexpr const char* index_v6 = "index_v6";
+inline constexpr const char* index_heads = "index_heads";
 inline constexpr const char* policies = "policies";
 inline constexpr const char* services = "services";
 inline constexpr const char* members = "members";
@@ -28,6 +32,14 @@ inline constexpr const char* probe = "probe";        // can the socket in a slot
 inline constexpr const char* link = "link";
 }  // namespace pin
 
+// The index of both halves. Empty in pins of a version that had none, and for readers.
+struct IndexMaps {
+    MappedArray<sluice_index_v4> v4;
+    MappedArray<sluice_index_v6> v6;
+    MappedArray<sluice_index_head> heads;
+    static Result<IndexMaps> open(const std::string& directory);
+};
+
 struct Maps {
     Map<sluice_key_v4, sluice_prefix> prefixes_v4;
     Map<sluice_key_v6, sluice_prefix> prefixes_v6;
@@ -38,12 +50,14 @@ struct Maps {
     MappedArray<sluice_member> members;
     MappedArray<sluice_slot> slots;
     MappedArray<sluice_control> control;
+    IndexMaps index;
 
     // `directory`: a numbered pin directory (kernel/pins.h).
     static Result<Maps> open(const std::string& directory, Access access);
 
     sluice_control& state() const { return control[0]; }
-    std::uint32_t active() const { return load_acquire(state().active) & 1U; }
+    std::uint32_t active() const { return load_acquire(state().active) & SLUICE_HALF_MASK; }
+    bool by_index() const { return (load_acquire(state().active) & SLUICE_INDEX_ANSWERS) != 0; }
 };
 
 // The counters of one row, summed over CPUs.

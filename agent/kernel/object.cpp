@@ -3,6 +3,7 @@
 
 #include <array>
 #include <dispatch.skel.h>
+#include <fcntl.h>
 #include <memory>
 
 #include <bpf/bpf.h>
@@ -25,7 +26,9 @@ struct MapName {
 };
 constexpr std::array map_names{
     MapName{"prefixes_v4", pin::prefixes_v4}, MapName{"prefixes_v6", pin::prefixes_v6},
-    MapName{"policies", pin::policies},       MapName{"services", pin::services},
+    MapName{"index_v4", pin::index_v4},       MapName{"index_v6", pin::index_v6},
+    MapName{"index_heads", pin::index_heads}, MapName{"policies", pin::policies},
+    MapName{"services", pin::services},
     MapName{"members", pin::members},         MapName{"slots", pin::slots},
     MapName{"sockets", pin::sockets},         MapName{"counters", pin::counters},
     MapName{".data.control", pin::control},
@@ -33,6 +36,11 @@ constexpr std::array map_names{
 
 bool is_trie(const MapName& name) {
     return name.pinned == pin::prefixes_v4 || name.pinned == pin::prefixes_v6;
+}
+
+bool is_index(const MapName& name) {
+    return name.pinned == pin::index_v4 || name.pinned == pin::index_v6 ||
+           name.pinned == pin::index_heads;
 }
 
 // The verifier's and libbpf's words, kept for the error message.
@@ -96,15 +104,30 @@ Result<> size_tries(bpf_object* object, std::uint32_t capacity) {
     return {};
 }
 
+Result<> size_index(bpf_object* object, const IndexSizes& sizes,
+                    const std::array<bool, map_names.size()>& adopted) {
+    for (std::size_t i = 0; i < map_names.size(); ++i) {
+        const MapName& name = map_names[i];
+        if (adopted[i] || !is_index(name) || name.pinned == pin::index_heads) continue;
+        auto map = find_map(object, name);
+        if (!map) return pass_on(map);
+        const std::uint32_t buckets = name.pinned == pin::index_v4 ? sizes.v4 : sizes.v6;
+        if (const int error = bpf_map__set_max_entries(*map, SLUICE_HALVES * buckets); error != 0)
+            return fail_errno(-error, std::string("size map ") + name.in_object);
+    }
+    return {};
+}
+
 // Shares one pinned map with the object. False when it does not fit and may be re-made.
 Result<bool> adopt(bpf_object* object, const MapName& name, const std::string& directory) {
     auto map = find_map(object, name);
     if (!map) return pass_on(map);
     const std::string path = directory + "/" + name.pinned;
     const Fd fd(bpf_obj_get(path.c_str()));
+    if (!fd && errno == ENOENT && is_index(name)) return false;  // of a version that had none
     if (!fd) return fail_errno(errno, "open pin " + path);
     if (!fits(fd.get(), *map)) {
-        if (is_trie(name)) return false;
+        if (is_trie(name) || is_index(name)) return false;
         return fail(Failure::failed, "the map pinned at " + path + " does not fit this version");
     }
     if (const int error = bpf_map__reuse_fd(*map, fd.get()); error != 0)
@@ -148,29 +171,28 @@ Result<> copy_trie(const std::string& from, const std::string& to, const char* n
     });
 }
 
-// bpf/dispatch.bpf.c says why a test run must not look into SO_REUSEPORT groups.
-Result<> assign_without_reuseport(bpf_object* object) {
-    const __u64 flags = BPF_SK_LOOKUP_F_NO_REUSEPORT;
-    bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata");
-    if (constants == nullptr) return fail(Failure::failed, "the BPF object has no constants");
-    if (const int error = bpf_map__set_initial_value(constants, &flags, sizeof flags); error != 0)
+Result<> set_constants(bpf_object* object, const sluice_constants& constants) {
+    bpf_map* map = bpf_object__find_map_by_name(object, ".rodata");
+    if (map == nullptr) return fail(Failure::failed, "the BPF object has no constants");
+    if (const int error = bpf_map__set_initial_value(map, &constants, sizeof constants); error != 0)
         return fail_errno(-error, "set the BPF program's constants");
     return {};
 }
 
-// The same instructions over the same maps, but for counters: with one row, every count misses and
-// nothing that a test run does is counted.
-Result<> load_shadow(const ProgramImage& image, const std::string& directory) {
+// The object with the program alone, over the maps pinned in `directory`. Without counting: with one
+// row, every count misses.
+Result<Object> open_copy(const ProgramImage& image, const std::string& directory,
+                         const sluice_constants& constants, Counting counting) {
     auto object = open_object(image);
-    if (!object) return pass_on(object);
+    if (!object) return object;
     if (bpf_program* probe = bpf_object__find_program_by_name(object->get(), "probe");
         probe != nullptr)
         bpf_program__set_autoload(probe, false);
-    if (auto ok = assign_without_reuseport(object->get()); !ok) return ok;
+    if (auto ok = set_constants(object->get(), constants); !ok) return pass_on(ok);
     for (const MapName& name : map_names) {
         auto map = find_map(object->get(), name);
         if (!map) return pass_on(map);
-        if (name.pinned == pin::counters) {
+        if (name.pinned == pin::counters && counting == Counting::none) {
             bpf_map__set_max_entries(*map, 1);
             continue;
         }
@@ -180,8 +202,23 @@ Result<> load_shadow(const ProgramImage& image, const std::string& directory) {
         if (const int error = bpf_map__reuse_fd(*map, fd.get()); error != 0)
             return fail_errno(-error, "share " + path);
     }
-    if (auto ok = load(object->get()); !ok) return ok;
+    if (auto ok = load(object->get()); !ok) return pass_on(ok);
+    return object;
+}
+
+// The same instructions over the same maps, but for counters: nothing that a test run does is
+// counted. bpf/dispatch.bpf.c says why a test run must not look into SO_REUSEPORT groups.
+Result<> load_shadow(const ProgramImage& image, const std::string& directory) {
+    auto object = open_copy(image, directory, {BPF_SK_LOOKUP_F_NO_REUSEPORT, SLUICE_BY_CONTROL, 0},
+                            Counting::none);
+    if (!object) return pass_on(object);
     return pin_program(object->get(), "dispatch", directory, pin::shadow);
+}
+
+Result<Fd> duplicate(int fd, const char* what) {
+    Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!copy) return fail_errno(errno, std::string("keep ") + what);
+    return copy;
 }
 
 }  // namespace
@@ -206,11 +243,14 @@ Result<> load_and_pin(const LoadRequest& request, const std::string& directory) 
     std::array<bool, map_names.size()> adopted{};
     if (!request.adopt_from.empty()) {
         for (std::size_t i = 0; i < map_names.size(); ++i) {
+            if (request.index && is_index(map_names[i])) continue;
             auto shared = adopt(object->get(), map_names[i], request.adopt_from);
             if (!shared) return pass_on(shared);
             adopted[i] = *shared;
         }
     }
+    if (auto ok = size_index(object->get(), request.index.value_or(IndexSizes{}), adopted); !ok)
+        return ok;
     if (auto ok = load(object->get()); !ok) return ok;
     for (const MapName& name : map_names)
         if (auto ok = pin_map(object->get(), name, directory); !ok) return ok;
@@ -224,6 +264,21 @@ Result<> load_and_pin(const LoadRequest& request, const std::string& directory) 
         if (!ok) return ok;
     }
     return load_shadow(request.image, directory);
+}
+
+Result<ProgramCopy> load_copy(const ProgramImage& image, const std::string& directory,
+                              const sluice_constants& constants, Counting counting) {
+    auto object = open_copy(image, directory, constants, counting);
+    if (!object) return pass_on(object);
+    const bpf_program* program = bpf_object__find_program_by_name(object->get(), "dispatch");
+    const bpf_map* told = bpf_object__find_map_by_name(object->get(), ".data.told");
+    if (program == nullptr || told == nullptr)
+        return fail(Failure::failed, "the BPF object has no program that can tell");
+    auto kept = duplicate(bpf_program__fd(program), "the program");
+    if (!kept) return pass_on(kept);
+    auto map = duplicate(bpf_map__fd(told), "the map .data.told");
+    if (!map) return pass_on(map);
+    return ProgramCopy{std::move(*kept), std::move(*map)};
 }
 
 }  // namespace sluice::kernel

@@ -127,7 +127,7 @@ Result<PinDirectory> PinDirectory::lock(const std::string& directory) {
     return pins;
 }
 
-Result<std::string> PinDirectory::begin() {
+Result<std::string> PinDirectory::begin() const {
     const auto numbers = numbered(path_);
     const unsigned next = numbers.empty() ? 1 : numbers.front() + 1;
     const std::string aside = path_ + "/" + std::to_string(next) + "-new";

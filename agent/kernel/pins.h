@@ -33,9 +33,9 @@ class PinDirectory {
     const std::string& current() const { return current_; }
 
     // DIR/N-new, empty, where N is one more than any that exists.
-    Result<std::string> begin();
+    Result<std::string> begin() const;
     // DIR/N-new becomes DIR/N, whole; returns its path.
-    Result<std::string> commit(const std::string& aside);
+    static Result<std::string> commit(const std::string& aside);
     // Makes `path` the current one and removes every other directory of ours.
     Result<> keep_only(const std::string& path);
 

@@ -207,7 +207,7 @@ SLUICE_ASSERT(sizeof(struct sluice_counters) == 64, "one cache line a row");
 
 struct sluice_control {
     __u32 abi;                       /* SLUICE_ABI of who made the maps */
-    __u32 active;                    /* the half that answers: one store-release flips it */
+    __u32 active; /* the half that answers | SLUICE_INDEX_ANSWERS: one store-release flips it */
     __u64 generation[SLUICE_HALVES]; /* which generation each half holds */
     __u32 target;                    /* 1 + the half being written; 0: both halves are equal */
     __u32 detached;                  /* 1: the link was removed by `detach`, not by accident */
@@ -217,5 +217,27 @@ struct sluice_control {
     __u8 reserved[72];
 };
 SLUICE_ASSERT(sizeof(struct sluice_control) == 128, "control block");
+
+/* In `active`: the half's index answers (sluice/index.h), and not the tries. */
+enum { SLUICE_HALF_MASK = 1, SLUICE_INDEX_ANSWERS = 2 };
+
+/* ---- constants: the .rodata section, set before the program is loaded -------------------------
+ */
+
+enum { SLUICE_BY_CONTROL = 0, SLUICE_BY_TRIES = 1, SLUICE_BY_INDEX = 2 };
+
+/* All 0 in the program that is attached. */
+struct sluice_constants {
+    __u64 assign_flags; /* for bpf_sk_assign */
+    __u32 answer_by;    /* SLUICE_BY_…: in a copy that is only test-run, whatever `active` says */
+    __u32 tell;         /* 1: such a copy leaves what it found in `told`, its .data.told section */
+};
+SLUICE_ASSERT(sizeof(struct sluice_constants) == 16, "constants");
+
+struct sluice_told {
+    __u32 target; /* with its owner's bit; of the last run */
+    __u32 zero;
+};
+SLUICE_ASSERT(sizeof(struct sluice_told) == 8, "told");
 
 #endif /* SLUICE_ABI_H */

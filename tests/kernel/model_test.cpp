@@ -10,7 +10,7 @@
 #include <set>
 #include <sys/socket.h>
 
-#include "kernel/lookup.h"
+#include "kernel/one_way_lookup.h"
 #include "kernel/snapshot.h"
 #include "support/dataplane.h"
 #include "support/random_tables.h"
@@ -144,7 +144,9 @@ class Comparison {
         : stage_(stage),
           random_(seed),
           tables_(random_, stage.names),
-          lookup_(must(Lookup::open(stage.plane.dispatcher->directory()))) {}
+          lookup_(must(Lookup::open(stage.plane.dispatcher->directory()))),
+          tries_(must(OneWayLookup::load(*stage.plane.dispatcher, Way::tries))),
+          index_(must(OneWayLookup::load(*stage.plane.dispatcher, Way::index))) {}
 
     // The first difference in one more table; "" when there is none.
     std::string one_table(int lookups) {
@@ -155,13 +157,18 @@ class Comparison {
         if (random_.one_in(4)) plane.settle();
         for (int i = 0; i < lookups; ++i) {
             const LookupKey key = tables_.question(plane.running);
-            const Verdict verdict = must(lookup_.verdict(key.protocol, key.local, key.remote));
-            ++lookups_;
             const Expected wanted = expected(plane.running, stage_, key);
+            // Whichever answers, and each of the two: the same socket, since they choose by the flow.
+            const Verdict verdict = must(lookup_.verdict(key.protocol, key.local, key.remote));
+            const Verdict by_tries = must(tries_.verdict(key.protocol, key.local, key.remote));
+            const Verdict by_index = must(index_.verdict(key.protocol, key.local, key.remote));
+            ++lookups_;
             if (!as_expected(verdict, wanted)) return describe(key, verdict, wanted);
+            if (by_tries != verdict) return "by the tries: " + describe(key, by_tries, wanted);
+            if (by_index != verdict) return "by the index: " + describe(key, by_index, wanted);
             seen(verdict);
         }
-        return "";
+        return stage_.plane.table->answering() == Answering::index ? "" : "the index is idle";
     }
 
     std::uint64_t lookups() const { return lookups_; }
@@ -189,6 +196,7 @@ class Comparison {
     Random random_;
     RandomTables tables_;
     Lookup lookup_;
+    OneWayLookup tries_, index_;
     std::uint64_t lookups_ = 0, assigned_ = 0, dropped_ = 0;
 };
 
@@ -291,7 +299,16 @@ INSTANTIATE_TEST_SUITE_P(EachRule, MutantTest,
                                            "any_beats_ports", "outer_range_never_tried",
                                            "last_port_of_a_range_missed", "wrong_half",
                                            "protocols_share_a_table", "reject_passes",
-                                           "fallback_never_tried", "dead_first_socket_ends_it"),
+                                           "fallback_never_tried", "dead_first_socket_ends_it",
+                                           "index_ends_at_the_first_prefix",
+                                           "index_ends_at_the_first_prefix_v6",
+                                           "index_never_looks_further",
+                                           "index_ends_at_the_first_word_v6",
+                                           "index_skips_one_length", "index_displaced_never_found",
+                                           "index_last_slot_never_read",
+                                           "index_low_half_of_an_address_ignored",
+                                           "index_host_bits_stay", "index_protocols_are_one",
+                                           "index_of_the_wrong_half"),
                          [](const auto& each) { return std::string(each.param); });
 
 }  // namespace

@@ -35,11 +35,14 @@ void TestPlane::reopen() {
 }
 
 void TestPlane::settle() {
-    if (table->settled() && !sockets->has_retired()) return;
-    const auto retired = sockets->retired();
-    must(dispatcher->grace_period());
-    must(table->settle());
-    sockets->reclaim(retired);
+    while (!table->settled() || sockets->has_retired() || table->wants_index()) {
+        const auto retired = sockets->retired();
+        must(dispatcher->grace_period());
+        must(table->settle());
+        sockets->reclaim(retired);
+        if (const auto wish = table->wants_index())
+            must(table->adopt_index(dispatcher->prepare_index(*wish), *wish));
+    }
 }
 
 Result<kernel::ApplyStats> TestPlane::try_apply(const Bindings& to) {
