@@ -237,6 +237,12 @@ void PrefixIndex<Bucket>::reserve(std::size_t entries) {
 }
 
 template <class Bucket>
+void PrefixIndex<Bucket>::shrink() {
+    const std::uint32_t enough = buckets_for(size_ + size_ / 2);
+    if (count_of_buckets() / 2 > enough) rebuild(enough, nullptr);
+}
+
+template <class Bucket>
 void PrefixIndex<Bucket>::put(const IndexKey& key, std::uint32_t policy) {
     using L = Layout<Bucket>;
     if (const Place at = locate(key); at.slot >= 0) {

@@ -300,6 +300,7 @@ void BindingTable::put_in_index(const Cells& cells) {
     index_->reserve(added(cells.v4), added(cells.v6));
     for (const auto& cell : cells.v4) index_->put(cell.key, cell.after);
     for (const auto& cell : cells.v6) index_->put(cell.key, cell.after);
+    if (!index_->fits()) index_->shrink();
 }
 
 Result<> BindingTable::compile_prefix(Cells& cells, std::span<const Binding> before,

@@ -90,6 +90,11 @@ void IndexTable::reserve(std::size_t more_v4, std::size_t more_v6) {
     v6_.reserve(v6_.size() + more_v6);
 }
 
+void IndexTable::shrink() {
+    v4_.shrink();
+    v6_.shrink();
+}
+
 bool IndexTable::fits() const {
     return fits_into(maps_->v4, v4_) && fits_into(maps_->v6, v6_) &&
            maps_->heads.size() == SLUICE_INDEX_HEADS;

@@ -21,6 +21,9 @@ class IndexTable {
     void put(const sluice_key_v6& key, PolicyId policy);
     void reserve(std::size_t more_v4, std::size_t more_v6);
 
+    // Where there are too few entries for what the images have become.
+    void shrink();
+
     // Does the whole image fit into the maps?
     bool fits() const;
     // Makes one half of the maps equal to the image, by what has changed since it last was. Needs

@@ -306,7 +306,7 @@ INSTANTIATE_TEST_SUITE_P(EachRule, MutantTest,
                                            "index_ends_at_the_first_word_v6",
                                            "index_skips_one_length", "index_displaced_never_found",
                                            "index_last_slot_never_read",
-                                           "index_low_half_of_an_address_ignored",
+                                           "index_low_bits_of_an_address_ignored",
                                            "index_host_bits_stay", "index_protocols_are_one",
                                            "index_of_the_wrong_half"),
                          [](const auto& each) { return std::string(each.param); });

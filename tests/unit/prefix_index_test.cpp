@@ -203,6 +203,19 @@ TYPED_TEST(PrefixIndexTest, FillsItsBucketsAndLeavesRoom) {
     EXPECT_GT(static_cast<double>(index.size()) / slots, 0.3);
 }
 
+TYPED_TEST(PrefixIndexTest, ShrinksWhenAsked) {
+    PrefixIndex<TypeParam> index(5);
+    const auto key = [](std::uint64_t i) { return IndexKey{0, i, sluice_index_kind(0, 33)}; };
+    for (std::uint64_t i = 0; i < 10'000; ++i) index.put(key(i), 1);
+    const std::size_t buckets = index.buckets().size();
+    index.shrink();
+    EXPECT_EQ(index.buckets().size(), buckets) << "it is not too large";
+    for (std::uint64_t i = 100; i < 10'000; ++i) index.erase(key(i));
+    index.shrink();
+    EXPECT_LT(index.buckets().size(), buckets / 10);
+    for (std::uint64_t i = 0; i < 200; ++i) EXPECT_EQ(index.find(key(i)), i < 100 ? 1U : 0U);
+}
+
 // Two buckets are all that an entry may live in.
 TYPED_TEST(PrefixIndexTest, TakesAnotherSeedWhenTooManyShareTheirBuckets) {
     PrefixIndex<TypeParam> index(13);
