@@ -73,32 +73,18 @@ kernel::NewSocket describe(const Listeners& listeners, std::size_t service) {
     return socket;
 }
 
-Result<Fd> pinned_program(const std::string& directory) {
-    Fd fd(bpf_obj_get((directory + "/" + kernel::pin::dispatch).c_str()));
-    if (!fd) return fail_errno(errno, "open the pinned program");
-    return fd;
-}
-
-// Puts another program over the maps that are pinned in `directory`, as an upgrade of the agent
-// does.
-Result<Fd> load_dispatcher(const std::string& directory, Elf elf) {
-    auto dispatcher = kernel::Dispatcher::open({.directory = directory, .image = {elf}});
-    if (!dispatcher) return pass_on(dispatcher);
-    return pinned_program(dispatcher->directory());
-}
-
-Result<Replay> load_replay(const std::string& directory, Elf elf) {
-    auto program = load_dispatcher(directory, elf);
-    if (!program) return pass_on(program, "with replay.h");
-    return Replay::open(std::move(*program));
-}
-
-Result<Candidate> load_other(const std::string& directory, const OtherBuild& other) {
-    auto replay = load_replay(directory, other.replay);
-    if (!replay) return pass_on(replay, other.name);
-    auto program = load_dispatcher(directory, other.plain);
-    if (!program) return pass_on(program, other.name);
-    return Candidate{other.name, std::move(*program), std::move(*replay)};
+// One way of answering, as it is and with replay.h, over the dispatcher's maps and counters.
+Result<Candidate> load_way(const kernel::Dispatcher& dispatcher, std::string name, Elf plain,
+                           Elf replayed, std::uint32_t answer_by, std::uint32_t tell) {
+    const sluice_constants constants{0, answer_by, tell};
+    const std::string& directory = dispatcher.directory();
+    auto program = kernel::load_copy({plain}, directory, constants, kernel::Counting::shared);
+    if (!program) return pass_on(program, name);
+    auto with_keys = kernel::load_copy({replayed}, directory, constants, kernel::Counting::shared);
+    if (!with_keys) return pass_on(with_keys, name + " with replay.h");
+    auto replay = Replay::open(std::move(with_keys->program));
+    if (!replay) return pass_on(replay, name);
+    return Candidate{std::move(name), std::move(program->program), std::move(*replay), tell != 0};
 }
 
 Result<std::vector<std::byte>> read_bytes(const std::string& path) {
@@ -157,7 +143,7 @@ Result<Candidate> make_candidate(std::string name, const char* program, const Ob
     if (!with_keys) return pass_on(with_keys);
     auto replay = Replay::open(std::move(*with_keys));
     if (!replay) return pass_on(replay);
-    return Candidate{std::move(name), std::move(*as_it_is), std::move(*replay)};
+    return Candidate{std::move(name), std::move(*as_it_is), std::move(*replay), false};
 }
 
 }  // namespace
@@ -186,22 +172,35 @@ Result<OtherBuild> OtherBuild::read(const std::string& plain, const std::string&
 Result<Ours> Ours::open(const std::string& directory, const Table& table,
                         const Listeners& listeners, const std::vector<OtherBuild>& others) {
     Ours ours(directory);
-    std::vector<Candidate> more;
-    for (const OtherBuild& other : others) {
-        auto loaded = load_other(directory, other);
-        if (!loaded) return pass_on(loaded);
-        more.push_back(std::move(*loaded));
-    }
-    auto replay = load_replay(directory, elf_of(replay_dispatch__elf_bytes));
-    if (!replay) return pass_on(replay, "load the dispatcher with replay.h");
     auto plane = kernel::Dataplane::open({.directory = directory});
     if (!plane) return pass_on(plane, "load the dispatcher");
     ours.plane_ = std::move(*plane);
     if (auto ok = ours.fill(table, listeners); !ok) return pass_on(ok, "fill the dispatcher");
-    auto program = pinned_program(ours.plane_->dispatcher().directory());
-    if (!program) return pass_on(program);
-    ours.candidates_.push_back({"ours", std::move(*program), std::move(*replay)});
-    std::ranges::move(more, std::back_inserter(ours.candidates_));
+    const kernel::Dispatcher& dispatcher = ours.plane_->dispatcher();
+    if (!dispatcher.maps().by_index()) return fail(Failure::failed, "the index does not answer");
+    const Elf own = kernel::ProgramImage::dispatcher().elf;
+    const Elf replayed = elf_of(replay_dispatch__elf_bytes);
+    const auto add = [&](std::vector<Candidate>& list, std::string name, std::uint32_t by,
+                         std::uint32_t tell, Elf plain, Elf replay) -> Result<> {
+        auto made = load_way(dispatcher, std::move(name), plain, replay, by, tell);
+        if (!made) return pass_on(made);
+        list.push_back(std::move(*made));
+        return {};
+    };
+    const auto end = SLUICE_TELL_AND_END;
+    if (auto ok = add(ours.candidates_, "index", SLUICE_BY_CONTROL, 0, own, replayed); !ok)
+        return pass_on(ok);
+    if (auto ok = add(ours.candidates_, "tries", SLUICE_BY_TRIES, 0, own, replayed); !ok)
+        return pass_on(ok);
+    for (const OtherBuild& other : others)
+        if (auto ok =
+                add(ours.candidates_, other.name, SLUICE_BY_CONTROL, 0, other.plain, other.replay);
+            !ok)
+            return pass_on(ok);
+    if (auto ok = add(ours.finds_, "index find", SLUICE_BY_INDEX, end, own, replayed); !ok)
+        return pass_on(ok);
+    if (auto ok = add(ours.finds_, "tries find", SLUICE_BY_TRIES, end, own, replayed); !ok)
+        return pass_on(ok);
     return ours;
 }
 
@@ -215,14 +214,23 @@ Result<> Ours::fill(const Table& table, const Listeners& listeners) {
     auto stats =
         plane_->apply({.generation = 1, .from = &none, .to = &*bindings, .services = &configured});
     if (!stats) return pass_on(stats);
-    if (auto ok = plane_->dispatcher().grace_period(); !ok) return ok;
-    std::set<std::string> keep;
-    for (const auto& [name, config] : configured) keep.insert(name);
-    if (auto ok = plane_->finish_grace(plane_->begin_grace(), keep); !ok) return ok;
+    if (auto ok = settle(services); !ok) return ok;
     for (std::uint32_t i = 0; i < services; ++i) {
         auto added = plane_->sockets().add(service_name(i), {describe(listeners, i)},
                                            kernel::Placement::add, 0);
         if (!added) return pass_on(added);
+    }
+    return {};
+}
+
+// The second half, and the index at the size it needs.
+Result<> Ours::settle(std::uint32_t services) {
+    std::set<std::string> keep;
+    for (std::uint32_t i = 0; i < services; ++i) keep.insert(service_name(i));
+    while (plane_->wants_grace()) {
+        auto ticket = plane_->begin_grace();
+        if (auto ok = plane_->wait(ticket); !ok) return ok;
+        if (auto ok = plane_->finish_grace(ticket, keep); !ok) return ok;
     }
     return {};
 }
@@ -234,11 +242,17 @@ Ours::~Ours() {
     std::filesystem::remove_all(directory_, ignored);
 }
 
-Result<Candidate> baseline(const Table& table, const Listeners& listeners, bool misplace) {
-    auto plain = Object::load(elf_of(baseline__elf_bytes), "baseline");
+Result<std::pair<Candidate, Candidate>> baseline(const Table& table, const Listeners& listeners,
+                                                 bool misplace) {
+    const Elf elf = elf_of(baseline__elf_bytes), with_keys = elf_of(replay_baseline__elf_bytes);
+    auto plain = Object::load(elf, "baseline");
     if (!plain) return pass_on(plain);
-    auto replayed = Object::load(elf_of(replay_baseline__elf_bytes), "baseline", &*plain);
+    auto replayed = Object::load(with_keys, "baseline", &*plain);
     if (!replayed) return pass_on(replayed);
+    auto find = Object::load(elf, "baseline", &*plain, true);
+    if (!find) return pass_on(find);
+    auto find_replayed = Object::load(with_keys, "baseline", &*plain, true);
+    if (!find_replayed) return pass_on(find_replayed);
     auto bindings = plain->map("bindings"), sockets = plain->map("baseline_sockets");
     if (!bindings) return pass_on(bindings);
     if (!sockets) return pass_on(sockets);
@@ -247,7 +261,12 @@ Result<Candidate> baseline(const Table& table, const Listeners& listeners, bool 
         !ok)
         return pass_on(ok);
     if (auto ok = fill_sockets(*sockets, listeners, services); !ok) return pass_on(ok);
-    return make_candidate("baseline", "baseline", *plain, *replayed);
+    auto whole = make_candidate("baseline", "baseline", *plain, *replayed);
+    if (!whole) return pass_on(whole);
+    auto alone = make_candidate("baseline find", "baseline", *find, *find_replayed);
+    if (!alone) return pass_on(alone);
+    alone->find_only = true;
+    return std::pair(std::move(*whole), std::move(*alone));
 }
 
 Result<Candidate> floor(const Listeners& listeners) {

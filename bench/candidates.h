@@ -29,6 +29,7 @@ struct Candidate {
     std::string name;
     Fd program;
     Replay replay;
+    bool find_only = false;  // ends when it knows the target: no socket, no counter
 };
 
 // Object files of another build of the dispatcher, compiled without and with replay.h.
@@ -42,26 +43,32 @@ struct OtherBuild {
 class Ours {
   public:
     // `directory`: does not exist yet, in a mounted bpffs.
-    // `others` are loaded before it, over the same maps.
+    // `others` are loaded beside it, over the same maps.
     static Result<Ours> open(const std::string& directory, const Table& table,
                              const Listeners& listeners, const std::vector<OtherBuild>& others);
     ~Ours();
     Ours(Ours&&) = default;
     Ours& operator=(Ours&&) = delete;
     const kernel::Lookup& lookup() const { return plane_->lookup(); }
-    // Ours, then the others. Once; they stay good as long as this lives.
+    // By the index, by the tries, then the others; and the lookups of the first two alone. Once;
+    // they stay good as long as this lives.
     std::vector<Candidate> take_candidates() { return std::move(candidates_); }
+    std::vector<Candidate> take_finds() { return std::move(finds_); }
+    const kernel::Dataplane& plane() const { return *plane_; }
 
   private:
     explicit Ours(std::string directory) : directory_(std::move(directory)) {}
     Result<> fill(const Table& table, const Listeners& listeners);
+    Result<> settle(std::uint32_t services);
     std::string directory_;
     std::unique_ptr<kernel::Dataplane> plane_;
-    std::vector<Candidate> candidates_;
+    std::vector<Candidate> candidates_, finds_;
 };
 
 // `misplace`: bind the first entry to another service, which the comparison must find.
-Result<Candidate> baseline(const Table& table, const Listeners& listeners, bool misplace);
+// The whole program, and its lookup alone.
+Result<std::pair<Candidate, Candidate>> baseline(const Table& table, const Listeners& listeners,
+                                                 bool misplace);
 Result<Candidate> floor(const Listeners& listeners);
 Result<Candidate> empty();
 

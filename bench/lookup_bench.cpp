@@ -5,14 +5,15 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <numeric>
 #include <random>
-#include <sched.h>
-#include <sys/mount.h>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "candidates.h"
+#include "namespaces.h"
 #include "replay.h"
 
 namespace sluice::bench {
@@ -31,20 +32,10 @@ struct Options {
     std::uint32_t services = 300;
     std::uint64_t seed = 1;
     std::vector<OtherBuild> others;
+    std::string json;       // a file for the figures, one object a line; "" for none
     bool check = false;     // compare answers, measure nothing
     bool misplace = false;  // bind one entry of the baseline wrongly: the comparison must fail
 };
-
-// Nobody else's bpffs or network, and nothing to clean up afterwards.
-Result<> own_namespaces() {
-    if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0)
-        return fail(Error::from_errno(errno, "make namespaces").hint("it needs root"));
-    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-        return fail_errno(errno, "make mounts private");
-    if (::mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") != 0)
-        return fail_errno(errno, "mount a bpffs at /sys/fs/bpf");
-    return {};
-}
 
 std::string text(const Run& answer) {
     if (answer.drop) return "drop";
@@ -89,8 +80,10 @@ Result<> same_answers(const Workload& workload, const kernel::Lookup& agent,
     return {};
 }
 
+// By round. Ratios are to the baseline's same round: of whole programs as they are, of lookups
+// alone without what the empty program takes.
 struct Timings {
-    std::vector<double> nanoseconds, ratios;  // by round; ratios to the baseline's same round
+    std::vector<double> nanoseconds, ratios;
 };
 
 double quantile(std::vector<double> values, double part) {
@@ -124,20 +117,36 @@ class Contest {
             if (!results) return pass_on(results);
             for (std::size_t i = 0; i < candidates_.size() && round > 0; ++i) {
                 timings_[i].nanoseconds.push_back((*results)[i]);
-                timings_[i].ratios.push_back((*results)[i] / results->front());
+                timings_[i].ratios.push_back(ratio(*results, i));
             }
         }
         return {};
     }
 
+    nlohmann::json figures() const {
+        nlohmann::json list = nlohmann::json::array();
+        for (std::size_t i = 0; i < candidates_.size(); ++i) {
+            const auto parts = [](const std::vector<double>& values) {
+                nlohmann::json five = nlohmann::json::array();
+                for (const double part : {0.0, 0.25, 0.5, 0.75, 1.0})
+                    five.push_back(quantile(values, part));
+                return five;
+            };
+            list.push_back({{"candidate", candidates_[i].name},
+                            {"nanoseconds", parts(timings_[i].nanoseconds)},
+                            {"ratio", parts(timings_[i].ratios)}});
+        }
+        return list;
+    }
+
     void print(std::string_view workload) const {
         for (std::size_t i = 0; i < candidates_.size(); ++i) {
             const auto& [nanoseconds, ratios] = timings_[i];
-            std::printf("  %-20.*s %-9.*s %6.0f %5.0f-%-5.0f", i == 0 ? int(workload.size()) : 0,
+            std::printf("  %-20.*s %-13.*s %6.0f %5.0f-%-5.0f", i == 0 ? int(workload.size()) : 0,
                         workload.data(), int(candidates_[i].name.size()),
                         candidates_[i].name.data(), quantile(nanoseconds, 0.5),
                         quantile(nanoseconds, 0.25), quantile(nanoseconds, 0.75));
-            if (i == 0)
+            if (i == 0 || candidates_[i].name == "baseline find")
                 std::printf("   1\n");
             else
                 std::printf("   %.2f  %.2f-%.2f  %.2f-%.2f\n", quantile(ratios, 0.5),
@@ -150,6 +159,17 @@ class Contest {
     std::vector<Candidate>& candidates() { return candidates_; }  // the baseline, ours, …
 
   private:
+    std::size_t place_of(std::string_view name) const {
+        return static_cast<std::size_t>(std::ranges::find(candidates_, name, &Candidate::name) -
+                                        candidates_.begin());
+    }
+
+    double ratio(const std::vector<double>& results, std::size_t i) const {
+        if (!candidates_[i].find_only) return results[i] / results.front();
+        const double nothing = results[place_of("empty")];
+        return (results[i] - nothing) / (results[place_of("baseline find")] - nothing);
+    }
+
     // Nanoseconds by candidate. They are asked in another order each round: none always profits
     // from what the one before it left in the caches.
     Result<std::vector<double>> run_round(const Workload& workload, std::size_t round) {
@@ -198,11 +218,15 @@ Result<> run_table(const Options& options, const Table& table, const Listeners& 
         candidates.push_back(std::move(*made));
         return {};
     };
-    if (auto ok = add(baseline(table, listeners, options.misplace)); !ok) return ok;
+    auto other = baseline(table, listeners, options.misplace);
+    if (!other) return pass_on(other);
+    candidates.push_back(std::move(other->first));
     std::ranges::move(ours->take_candidates(), std::back_inserter(candidates));
     const std::size_t lookups = candidates.size();
     if (auto ok = add(floor(listeners)); !ok) return ok;
     if (auto ok = add(empty()); !ok) return ok;
+    candidates.push_back(std::move(other->second));
+    std::ranges::move(ours->take_finds(), std::back_inserter(candidates));
 
     Contest contest(std::move(candidates), options.seed);
     const std::span looking_up = std::span(contest.candidates()).first(lookups);
@@ -212,6 +236,14 @@ Result<> run_table(const Options& options, const Table& table, const Listeners& 
         if (options.check) continue;
         if (auto ok = contest.measure(workload, options.rounds); !ok) return ok;
         contest.print(workload.name);
+        if (!options.json.empty())
+            std::ofstream(options.json, std::ios::app)
+                << nlohmann::json{{"family", to_string(listeners.family)},
+                                  {"size", table.entries.size()},
+                                  {"table", table.name},
+                                  {"workload", workload.name},
+                                  {"figures", contest.figures()}}
+                << "\n";
     }
     return {};
 }
@@ -221,12 +253,12 @@ Result<> run_size(const Options& options, Family family, std::size_t size) {
     auto listeners = Listeners::open(family, services);
     if (!listeners) return pass_on(listeners);
     const TableRequest request{family, size, services, REPLAY_KEYS, options.seed};
-    for (auto* make : {edge_mix, nested_mix}) {
+    for (auto* make : {edge_mix, nested_mix, routes, all_lengths}) {
         const Table table = make(request);
         const std::string title = std::string(to_string(family)) + ", " + std::to_string(size) +
                                   " bindings, " + std::string(table.name);
         if (!options.check)
-            std::printf("\n%s\n  %-20s %-9s %6s %-11s   %s\n", title.c_str(), "", "", "ns",
+            std::printf("\n%s\n  %-20s %-13s %6s %-11s   %s\n", title.c_str(), "", "", "ns",
                         "quartiles", "ratio quartiles  min-max");
         if (auto ok = run_table(options, table, *listeners); !ok) return pass_on(ok, title);
         if (options.check)
@@ -236,13 +268,20 @@ Result<> run_size(const Options& options, Family family, std::size_t size) {
     return {};
 }
 
-Result<> print_programs() {
+Result<> print_programs(const Options& options) {
     std::printf("%-18s %12s %10s %12s\n", "program", "instructions", "verified", "verifier ms");
     for (const NamedProgram& each : programs()) {
         auto seen = verify(each.elf, each.name);
         if (!seen) return pass_on(seen, each.title);
         std::printf("%-18s %12u %10u %12.1f\n", std::string(each.title).c_str(), seen->instructions,
                     seen->verified, seen->milliseconds);
+        if (!options.json.empty())
+            std::ofstream(options.json, std::ios::app)
+                << nlohmann::json{{"program", each.title},
+                                  {"instructions", seen->instructions},
+                                  {"verified", seen->verified},
+                                  {"milliseconds", seen->milliseconds}}
+                << "\n";
     }
     return {};
 }
@@ -252,7 +291,7 @@ Result<> run_all(const Options& options) {
     if (!options.check) {
         std::printf("seed %" PRIu64 ", %zu rounds of %u lookups\n\n", options.seed, options.rounds,
                     runs_a_round);
-        if (auto ok = print_programs(); !ok) return ok;
+        if (auto ok = print_programs(options); !ok) return ok;
     }
     for (const std::size_t size : options.sizes)
         for (const Family family : {Family::ipv4, Family::ipv6})
@@ -280,6 +319,8 @@ int main_with(int argc, char** argv) {
     std::vector<std::pair<std::string, std::string>> others;
     app.add_option("--also", others,
                    "another build of the dispatcher: its object file, and that with replay.h");
+    app.add_option("--json", options.json,
+                   "a file that the figures are added to, an object a line");
     app.add_flag("--check", options.check, "only compare the answers; tells nothing of time");
     app.add_flag("--misplace", options.misplace,
                  "give the baseline one wrong binding: the comparison must fail");

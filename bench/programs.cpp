@@ -137,16 +137,23 @@ Result<Run> Replay::run(std::uint32_t repeat) const {
 
 void CloseObject::operator()(bpf_object* object) const { bpf_object__close(object); }
 
-Result<Object> Object::load(Elf elf, const char* name, const Object* shared) {
+Result<Object> Object::load(Elf elf, const char* name, const Object* shared, bool find_only) {
     auto opened = open_object(elf, name);
     if (!opened) return pass_on(opened);
     Object object(*opened);
+    const __u32 yes = 1;
+    if (find_only)
+        if (const int error = bpf_map__set_initial_value(
+                bpf_object__find_map_by_name(object.object_.get(), ".rodata"), &yes, sizeof yes);
+            error != 0)
+            return fail_errno(-error, std::string("set constants of ") + name);
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object.object_.get()) {
         if (shared == nullptr) break;
         const bpf_map* theirs =
             bpf_object__find_map_by_name(shared->object_.get(), bpf_map__name(map));
-        if (theirs == nullptr) continue;
+        // Constants, and what a program tells, are its own.
+        if (theirs == nullptr || bpf_map__is_internal(map)) continue;
         if (const int error = bpf_map__reuse_fd(map, bpf_map__fd(theirs)); error != 0)
             return fail_errno(-error, std::string("share map ") + bpf_map__name(map));
     }

@@ -63,7 +63,9 @@ class Object {
   public:
     // `shared`: an object whose maps are used in place of this one's of the same name, but the
     // keys.
-    static Result<Object> load(Elf elf, const char* name, const Object* shared = nullptr);
+    // `find_only`: the constant of that name in the object.
+    static Result<Object> load(Elf elf, const char* name, const Object* shared = nullptr,
+                               bool find_only = false);
     Result<Fd> program(const char* name) const;  // a descriptor of the caller's own
     Result<int> map(const char* name) const;
 

@@ -62,6 +62,14 @@ class Generator {
         return keys;
     }
 
+    // All keys are some of a few.
+    static std::vector<Key> again(std::vector<Key> keys, std::size_t few) {
+        for (std::size_t i = few; i < keys.size(); ++i) keys[i] = keys[i % few];
+        return keys;
+    }
+
+    bool take(const Prefix& prefix) { return taken_.insert(prefix).second; }
+
     // 2000::/3 for IPv6: what is routed.
     Prefix everywhere() const {
         Prefix all;
@@ -110,8 +118,11 @@ Table edge_mix(const TableRequest& request) {
     }
     auto keys = generator.keys_in(prefixes, bound_port);
     table.workloads.push_back({"one hot key", keys, true, Manner::one_key});
+    table.workloads.push_back({"256 warm keys", Generator::again(keys, 256)});
     table.workloads.push_back({"random keys", keys});
     table.workloads.push_back({"random keys, cold", std::move(keys), true, Manner::cold});
+    table.workloads.push_back(
+        {"one hot prefix", generator.keys_in({prefixes.front()}, bound_port)});
     table.workloads.push_back({"nothing bound", generator.keys_outside(lengths), false});
     return table;
 }
@@ -139,6 +150,38 @@ Table nested_mix(const TableRequest& request) {
     table.workloads.push_back({"hosts' own port", generator.keys_in(under_port, bound_port)});
     table.workloads.push_back({"port miss, 1 level", generator.keys_in(under_any, other_port)});
     table.workloads.push_back({"port miss, 2 levels", generator.keys_in(under_port, other_port)});
+    return table;
+}
+
+Table routes(const TableRequest& request) {
+    Generator generator(request);
+    Table table{.name = "routes", .entries = {}, .workloads = {}};
+    std::vector<Prefix> prefixes;
+    for (std::size_t n = 0; n < request.size; ++n) {
+        const int length = request.family == Family::ipv4 ? 24 : 48;
+        prefixes.push_back(generator.fresh(generator.everywhere(), length));
+        generator.add(table, prefixes.back(), n % 2 == 0 ? any_port : bound_port);
+    }
+    table.workloads.push_back({"random /24s or /48s", generator.keys_in(prefixes, bound_port)});
+    return table;
+}
+
+Table all_lengths(const TableRequest& request) {
+    Generator generator(request);
+    Table table{.name = "all lengths", .entries = {}, .workloads = {}};
+    std::vector<Prefix> prefixes;
+    const Prefix everywhere = generator.everywhere();
+    while (prefixes.size() < request.size) {
+        const Address address = generator.address_in(everywhere);
+        for (int length = address.bits();
+             length >= everywhere.length && prefixes.size() < request.size; --length) {
+            const Prefix prefix = Prefix::of(address, length);
+            if (!generator.take(prefix)) continue;
+            prefixes.push_back(prefix);
+            generator.add(table, prefix, any_port);
+        }
+    }
+    table.workloads.push_back({"all lengths nested", generator.keys_in(prefixes, bound_port)});
     return table;
 }
 

@@ -50,8 +50,15 @@ struct TableRequest {
 };
 
 // 70% hosts, 20% /24 (IPv6: /64), 10% /20 (/48), anywhere; half bind port 443, half any port.
-// Workloads: one hot key, random keys, the same cold, keys that nothing matches.
+// Workloads: one hot key, 256 warm ones, random keys, the same cold, one hot prefix, keys that
+// nothing matches.
 Table edge_mix(const TableRequest& request);
+
+// /24s (IPv6: /48) anywhere, as in a routing table. Workload: random keys.
+Table routes(const TableRequest& request);
+
+// Around some addresses a prefix of every length there is, one in the other. Workload: random keys.
+Table all_lengths(const TableRequest& request);
 
 // The same shares, but every prefix lies in one of the next size: the /20s bind any port, half of
 // the /24s any port and half 443, the hosts 443. Workloads: the hosts' port 443, and port 80 where

@@ -10,8 +10,8 @@
  *   next_live       within one set: the next socket that can still take a lookup
  *   dispatch        reads the packet, chooses half and way once, counts, assigns
  *
- * Functions that are not static are verified once, on their own, and take scalars only: 5.10 refuses
- * ctx in them.
+ * Functions that are not static are verified once, on their own, and take scalars only: 5.10
+ * refuses ctx in them.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -34,8 +34,9 @@
 #define ATTEMPTS 4 /* at an assignment: the first choice, and three sockets that close just now */
 #define V4_LENGTHS 33
 #define V6_LENGTHS 129
-#define SEARCH_STEPS 14 /* 2^14 * WORDS > SLUICE_MAX_PORTS */
-#define PROBED_IN_PLACE 4 /* lengths of prefixes; the rest is asked for in a function of its own */
+#define SEARCH_STEPS 14   /* 2^14 * WORDS > SLUICE_MAX_PORTS */
+#define PROBED_IN_PLACE 4 /* lengths of prefixes; the rest is asked for in a function of its own \
+                           */
 
 /* A value the optimiser knows nothing about: keeps it from merging or duplicating loads of ctx. */
 #define opaque(x) ({ asm volatile("" : "+r"(x)); })
@@ -380,8 +381,8 @@ __attribute__((noinline)) __u32 displaced_v6(__u32 at, __u64 high, __u64 low, __
 static __always_inline __u32 indexed_v4(const struct sluice_index_head* head, __u32 address,
                                         __u32 udp, __u32 one_more) {
     const __u32 spare = (V4_LENGTHS - one_more) & 63;
-    const __u64 key = sluice_index_key_v4((__u64)address >> spare << spare,
-                                          sluice_index_kind(udp, one_more));
+    const __u64 key =
+        sluice_index_key_v4((__u64)address >> spare << spare, sluice_index_kind(udp, one_more));
     const __u64 hash = sluice_index_hash_v4(key, head->seed);
     const __u32 at = head->base + sluice_index_first(hash, head->buckets);
     const struct sluice_index_v4* bucket = bpf_map_lookup_elem(&index_v4, &at);
@@ -711,6 +712,7 @@ int dispatch(struct bpf_sk_lookup* ctx) {
     __u32 found = six ? find_v6(half, by_index, protocol, high, low, port)
                       : find_v4(half, by_index, protocol, local4, port);
     if (constants.tell) told.target = found;
+    if (constants.tell == SLUICE_TELL_AND_END) return SK_PASS;
     found &= SLUICE_TARGET_MASK; /* without the owner's bit */
     const __u64 remote = six ? ((__u64)(r0 ^ r2) << 32 | (r1 ^ r3)) : remote4;
     const __u64 local = six ? high ^ low : local4;

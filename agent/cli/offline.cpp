@@ -130,7 +130,8 @@ Result<Json> offline_status(const std::string& bpffs_dir) {
                 {"sockets", pins->sockets.size()},
                 {"overrides", nullptr},
                 {"pending_confirm", nullptr},
-                {"table", "tries"},
+                {"table", pins->maps.by_index() ? "index" : "tries"},
+                {"index", nullptr},
                 {"services", std::move(list)},
                 {"owners", {{"config", use.config}, {"runtime", use.runtime}}},
                 {"changed", changed == 0 ? Json(nullptr) : Json(changed)}};

@@ -4,9 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/config_dataplane.h"
-
 #include "core/config.h"
+#include "core/config_dataplane.h"
 
 namespace sluice {
 namespace {

@@ -40,7 +40,8 @@ class PrefixIndex {
     void erase(const IndexKey& key);  // what is not there is no failure
     // Room for so many entries, so that a load does not pass through every size.
     void reserve(std::size_t entries);
-    // Gives buckets back when it has twice as many as it would be given for half as many entries again.
+    // Gives buckets back when it has twice as many as it would be given for half as many entries
+    // again.
     void shrink();
     // The policy of exactly this prefix, found by the steps that the BPF program takes; 0: none.
     std::uint32_t find(const IndexKey& key) const;

@@ -154,6 +154,8 @@ void Agent::make_current(Generation generation, Overlay table) {
     access_ = AccessRules{generation.admins, generation.services};
     running_ = {std::move(generation), std::make_shared<const Overlay>(std::move(table)), {}};
     running_.use = count_use(running_.table->effective);
+    if (auto ok = plane_->configure(running_.generation.dataplane); !ok)
+        spdlog::error("the index is off: {}", ok.error().message());
     remember();
     note_health();
 }

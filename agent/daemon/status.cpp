@@ -129,6 +129,31 @@ bool usable(const Agent& agent, const RegisteredSocket& socket) {
     return false;
 }
 
+const char* word(kernel::Answering answering) {
+    switch (answering) {
+        case kernel::Answering::index:
+            return "answers";
+        case kernel::Answering::off:
+            return "off";
+        case kernel::Answering::too_large:
+            return "too-large";
+        case kernel::Answering::rebuilding:
+            return "rebuilding";
+    }
+    return "";
+}
+
+// `memory` is the kernel's, for both halves; `agent_memory` the image that this process keeps.
+Json index_json(const kernel::Dataplane& plane) {
+    const auto& index = plane.table().index();
+    const auto sizes = kernel::IndexTable::sizes(plane.dispatcher().maps().index);
+    return {{"state", word(plane.table().answering())},
+            {"memory", kernel::IndexTable::bytes(sizes)},
+            {"limit", plane.table().config().memory},
+            {"agent_memory", index ? index->image_bytes() : 0},
+            {"prefixes", index ? Json(index->entries()) : Json(nullptr)}};
+}
+
 Error unknown_service(const std::string& name) {
     return {Failure::invalid, "there is no service '" + name + "'"};
 }
@@ -201,7 +226,8 @@ Result<Json> status_json(const Agent& agent, const std::optional<std::string>& s
         {"sockets", agent.plane().sockets().all().size()},
         {"overrides", running.table->shadowed.size()},
         {"pending_confirm", pending_status(running.generation)},
-        {"table", "tries"},
+        {"table", agent.plane().dispatcher().maps().by_index() ? "index" : "tries"},
+        {"index", index_json(agent.plane())},
         {"services", std::move(services)},
         {"verdicts", std::move(verdicts)},
         {"since", agent.started()},

@@ -99,16 +99,27 @@ Result<std::size_t> write_half(const Map<Key, sluice_prefix>& trie, const Cells&
 // Both halves get the same policy; an entry without one in either goes, and goes first: on 5.10 a
 // full trie refuses even to overwrite.
 template <class Key, class Cells, class Choose>
-Result<> write_both(const Map<Key, sluice_prefix>& trie, const Cells& cells, Choose policy_of) {
+Result<> erase_both(const Map<Key, sluice_prefix>& trie, const Cells& cells, Choose policy_of) {
     for (const auto& cell : cells)
         if (policy_of(cell) == 0)
             if (auto ok = trie.erase(cell.key); !ok) return ok;
+    return {};
+}
+
+template <class Key, class Cells, class Choose>
+Result<> put_both(const Map<Key, sluice_prefix>& trie, const Cells& cells, Choose policy_of) {
     TrieWriter<Key> writer(trie);
     for (const auto& cell : cells)
         if (const PolicyId policy = policy_of(cell); policy != 0)
             if (auto ok = writer.put(cell.key, value_of(cell.key, policy, policy, 0)); !ok)
                 return ok;
     return writer.flush();
+}
+
+template <class Key, class Cells, class Choose>
+Result<> write_both(const Map<Key, sluice_prefix>& trie, const Cells& cells, Choose policy_of) {
+    if (auto ok = erase_both(trie, cells, policy_of); !ok) return ok;
+    return put_both(trie, cells, policy_of);
 }
 
 // Makes the column that does not answer equal to the one that does, wherever they differ.
@@ -434,9 +445,10 @@ Result<ApplyStats> BindingTable::apply(const TableChange& change) {
     return stats;
 }
 
-Result<> BindingTable::settle() {
+Result<> BindingTable::settle(std::size_t limit) {
     if (pending_)
-        if (auto ok = settle_tries(); !ok) return ok;
+        if (auto ok = settle_tries(limit); !ok) return ok;
+    if (pending_) return {};
     index_pending_ = false;
     if (!index_ready()) return {};
     const Maps& maps = dispatcher_->maps();
@@ -448,12 +460,30 @@ Result<> BindingTable::settle() {
     return {};
 }
 
-Result<> BindingTable::settle_tries() {
+// From place `settled_` of what is to be done on: all that goes, then all that comes.
+Result<std::size_t> BindingTable::settle_some(std::size_t limit) {
     const Maps& maps = dispatcher_->maps();
-    const std::uint32_t active = maps.active();
     const auto after = [](const auto& cell) { return cell.after; };
-    if (auto ok = write_both(maps.prefixes_v4, cells_.v4, after); !ok) return ok;
-    if (auto ok = write_both(maps.prefixes_v6, cells_.v6, after); !ok) return ok;
+    const bool erase = settled_ < cells_.size();
+    const std::size_t at = erase ? settled_ : settled_ - cells_.size();
+    const auto part = [&](const auto& trie, const auto& list, std::size_t from) {
+        const auto some = std::span(list).subspan(from, std::min(limit, list.size() - from));
+        auto ok = erase ? erase_both(trie, some, after) : put_both(trie, some, after);
+        return ok ? Result<std::size_t>(some.size()) : pass_on(ok);
+    };
+    return at < cells_.v4.size() ? part(maps.prefixes_v4, cells_.v4, at)
+                                 : part(maps.prefixes_v6, cells_.v6, at - cells_.v4.size());
+}
+
+Result<> BindingTable::settle_tries(std::size_t limit) {
+    while (settled_ < 2 * cells_.size() && limit > 0) {
+        auto done = settle_some(limit);
+        if (!done) return pass_on(done);
+        settled_ += *done;
+        limit -= *done;
+    }
+    if (settled_ < 2 * cells_.size()) return {};
+    const std::uint32_t active = dispatcher_->maps().active();
     services_->copy_half(active, 1 - active);
     control().generation[1 - active] = control().generation[active];
     store_release(control().target, 0U);
@@ -462,6 +492,7 @@ Result<> BindingTable::settle_tries() {
     for (const auto& cell : cells_.v6)
         if (cell.before != 0) store_.release(cell.before);
     cells_ = {};
+    settled_ = 0;
     pending_ = false;
     return {};
 }

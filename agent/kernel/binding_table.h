@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -50,14 +51,15 @@ class BindingTable {
 
     // On failure the old generation answers as before. Needs `settled()`.
     Result<ApplyStats> apply(const TableChange& change);
-    // False between a flip and settle(): the retired half is still the old generation's, or the index
-    // could answer and does not yet.
+    // False between a flip and settle(): the retired half is still the old generation's, or the
+    // index could answer and does not yet.
     bool settled() const { return !pending_ && !index_pending_ && !index_idle(); }
-    // Writes the change to the retired half too. Call it a grace period after apply() returned.
-    Result<> settle();
+    // Writes the change to the retired half too, or so many prefixes of it: call it again while it
+    // is not settled(). The first time a grace period after apply() returned.
+    Result<> settle(std::size_t limit = std::numeric_limits<std::size_t>::max());
 
-    // Off: the tries answer at once, and the index is forgotten. On again, it is made from the tries,
-    // which takes a scan of them.
+    // Off: the tries answer at once, and the index is forgotten. On again, it is made from the
+    // tries, which takes a scan of them.
     Result<> configure(const DataplaneConfig& config);
     const DataplaneConfig& config() const { return config_; }
     Answering answering() const;
@@ -90,7 +92,8 @@ class BindingTable {
     sluice_control& control() const { return dispatcher_->maps().state(); }
     Result<> repair();
     Result<> adopt_policies();
-    Result<> settle_tries();
+    Result<> settle_tries(std::size_t limit);
+    Result<std::size_t> settle_some(std::size_t limit);
     template <class Each>
     Result<> each_answering(Each&& each) const;
     void put_in_index(const Cells& cells);
@@ -114,9 +117,10 @@ class BindingTable {
     DataplaneConfig config_;
     std::optional<IndexSizes> refused_;  // a wish that could not be fulfilled
     Cells cells_;                        // of the change that is not settled
+    std::size_t settled_ = 0;            // how far settle() came
     bool pending_ = false;
-    // Lookups that began before may still read the index that is about to be written: that of another
-    // program, or from before the tries took over.
+    // Lookups that began before may still read the index that is about to be written: that of
+    // another program, or from before the tries took over.
     bool index_pending_ = true;
     bool damaged_ = false;  // an undo failed: repair before the next change
 };

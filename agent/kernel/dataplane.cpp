@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/dataplane.h"
 
+#include "kernel/one_way_lookup.h"
+
 namespace sluice::kernel {
+namespace {
+
+constexpr std::size_t settled_at_once =
+    20'000;  // prefixes: some 50 ms, and then others have their turn
+
+}  // namespace
 
 Result<std::unique_ptr<Dataplane>> Dataplane::open(const Site& site) {
     auto dispatcher = Dispatcher::open(site);
@@ -30,7 +38,8 @@ Result<ApplyStats> Dataplane::apply(const TableChange& change) {
 }
 
 Result<> Dataplane::configure(const DataplaneConfig& config) {
-    ++changes_;
+    if (config == table_->config()) return {};
+    ++changes_;  // a wait that began before is not one for what this starts
     return table_->configure(config);
 }
 
@@ -52,8 +61,9 @@ void Dataplane::put_off_grace(Ticket ticket) { sockets_->retire_again(std::move(
 Result<> Dataplane::finish_grace(const Ticket& ticket, const std::set<std::string>& keep) {
     sockets_->reclaim(ticket.retired);
     if (ticket.change == changes_) {  // else a later change took care of itself, or will
-        if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
-        forget_services(keep);
+        if (auto ok = table_->settle(settled_at_once); !ok)
+            return pass_on(ok, "write the second half");
+        if (table_->settled()) forget_services(keep);
     }
     return ticket.index ? adopt_index(ticket) : Result<>();
 }
@@ -77,6 +87,44 @@ void Dataplane::forget_services(const std::set<std::string>& keep) {
         (void)clear_counters(dispatcher_.maps(), id);
         services_.remove(id);
     }
+}
+
+namespace {
+
+// In words that a person can compare with the bindings.
+std::string target_text(const ServiceTable& services, std::uint32_t target) {
+    const std::uint32_t which = target & SLUICE_TARGET_MASK;
+    if (which == SLUICE_TARGET_REJECT) return "(reject)";
+    if (which == SLUICE_TARGET_PASS) return "(pass)";
+    if (which == SLUICE_TARGET_NONE) return "nothing";
+    return services.name(static_cast<ServiceId>(which));
+}
+
+}  // namespace
+
+Result<SelfCheck> Dataplane::self_check(const Bindings& bindings, std::size_t questions,
+                                        std::uint64_t seed) const {
+    SelfCheck check;
+    if (table_->answering() != Answering::index) return check;
+    auto tries = OneWayLookup::load(dispatcher_, Way::tries);
+    if (!tries) return pass_on(tries);
+    auto index = OneWayLookup::load(dispatcher_, Way::index);
+    if (!index) return pass_on(index);
+    for (const CheckQuestion& each : check_questions(bindings, questions, seed)) {
+        Endpoint from;
+        from.address.family = each.to.address.family;
+        auto by_tries = tries->target(each.protocol, each.to, from);
+        if (!by_tries) return pass_on(by_tries);
+        auto by_index = index->target(each.protocol, each.to, from);
+        if (!by_index) return pass_on(by_index);
+        ++check.questions;
+        if (*by_tries == *by_index) continue;
+        if (check.differences++ == 0)
+            check.first = std::string(to_string(each.protocol)) + " " + to_string(each.to) +
+                          ": the index says " + target_text(services_, *by_index) +
+                          ", the tries say " + target_text(services_, *by_tries);
+    }
+    return check;
 }
 
 bool Dataplane::usable(const RegisteredSocket& socket, Family family) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/explain.h"
+#include "core/self_check.h"
 #include "kernel/binding_table.h"
 #include "kernel/dispatcher.h"
 #include "kernel/lookup.h"
@@ -47,12 +48,19 @@ class Dataplane {
     Ticket begin_grace();
     // On any thread, for one ticket at a time.
     Result<> wait(Ticket& ticket) const;
+    // A change of very many prefixes takes several turns: ask wants_grace() again.
     Result<> finish_grace(const Ticket& ticket, const std::set<std::string>& keep);
     // Instead of finish_grace(), when waiting failed: everything stays as it was.
     void put_off_grace(Ticket ticket);
 
     // Of the config: is there an index, and how large may it be?
     Result<> configure(const DataplaneConfig& config);
+
+    // Do index and tries give the same answers? Asked in the kernel, of two copies of the program
+    // that are bound to one way each; takes some 100 ms to load them and 5 us a question.
+    // `bindings`: what answers now, whose boundaries are asked for.
+    Result<SelfCheck> self_check(const Bindings& bindings, std::size_t questions,
+                                 std::uint64_t seed) const;
 
     // Would the kernel accept this socket for lookups of that family, now?
     bool usable(const RegisteredSocket& socket, Family family) const;

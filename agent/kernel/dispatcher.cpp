@@ -102,7 +102,8 @@ Result<> remove_link(const std::string& directory) {
 Result<std::string> make_fresh(PinDirectory& pins, const Site& site) {
     auto aside = pins.begin();
     if (!aside) return pass_on(aside);
-    if (auto ok = load_and_pin({site.image, site.capacity, "", {}}, *aside); !ok) return pass_on(ok);
+    if (auto ok = load_and_pin({site.image, site.capacity, "", {}}, *aside); !ok)
+        return pass_on(ok);
     {
         auto maps = Maps::open(*aside, Access::read_write);
         if (!maps) return pass_on(maps);

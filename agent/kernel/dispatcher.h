@@ -37,10 +37,10 @@ class Dispatcher {
     std::uint32_t capacity() const { return capacity_; }
     std::uint32_t program_id() const { return program_id_; }
 
-    // Another size of the index, in two steps. The first loads the same program over the same maps, but
-    // for an index that is empty; it takes some 100 ms, on any thread, one at a time, while the
-    // owner's goes on. The second puts it in the attached one's place: `fill` writes the new maps, which
-    // are maps().index by then, before any lookup reads them.
+    // Another size of the index, in two steps. The first loads the same program over the same maps,
+    // but for an index that is empty; it takes some 100 ms, on any thread, one at a time, while the
+    // owner's goes on. The second puts it in the attached one's place: `fill` writes the new maps,
+    // which are maps().index by then, before any lookup reads them.
     Result<std::string> prepare_index(const IndexSizes& sizes) const;
     Result<> adopt_index(const std::string& prepared, const std::function<void()>& fill);
     // A copy of the program that nobody's traffic reaches.

@@ -75,8 +75,7 @@ std::uint32_t wanted_buckets(const PrefixIndex<Bucket>& index, std::uint32_t at_
 
 }  // namespace
 
-IndexTable::IndexTable(const IndexMaps& maps)
-    : maps_(&maps), v4_(some_seed()), v6_(some_seed()) {}
+IndexTable::IndexTable(const IndexMaps& maps) : maps_(&maps), v4_(some_seed()), v6_(some_seed()) {}
 
 void IndexTable::put(const sluice_key_v4& key, PolicyId policy) {
     put_into(v4_, key_of(key), policy);
@@ -130,11 +129,10 @@ std::optional<IndexSizes> IndexTable::wanted(std::uint64_t memory) const {
     const auto within = [&](const IndexSizes& floor) {
         return IndexSizes{wanted_buckets(v4_, floor.v4), wanted_buckets(v6_, floor.v6)};
     };
-    const IndexSizes tight{
-        std::bit_ceil(static_cast<std::uint32_t>(v4_.buckets().size())),
-        std::bit_ceil(static_cast<std::uint32_t>(v6_.buckets().size()))};
-    const IndexSizes candidates[] = {within({std::max(now.v4, least.v4), std::max(now.v6, least.v6)}),
-                                     within(least), tight};
+    const IndexSizes tight{std::bit_ceil(static_cast<std::uint32_t>(v4_.buckets().size())),
+                           std::bit_ceil(static_cast<std::uint32_t>(v6_.buckets().size()))};
+    const IndexSizes candidates[] = {
+        within({std::max(now.v4, least.v4), std::max(now.v6, least.v6)}), within(least), tight};
     for (const IndexSizes& each : candidates)
         if (bytes(each) <= memory) return each;
     return std::nullopt;

@@ -18,8 +18,8 @@ struct Verdict {
     bool operator==(const Verdict&) const = default;
 };
 
-// Runs a program once, without a packet. `local` is the destination, `remote` the sender; both of one
-// family.
+// Runs a program once, without a packet. `local` is the destination, `remote` the sender; both of
+// one family.
 Result<Verdict> test_run(const Fd& program, Protocol protocol, const Endpoint& local,
                          const Endpoint& remote);
 

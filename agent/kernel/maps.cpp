@@ -35,7 +35,8 @@ Result<> open_array(MappedArray<T>& array, const std::string& directory, const c
 template <class T>
 Result<> open_whole_array(MappedArray<T>& array, const std::string& directory, const char* name) {
     const Fd fd(bpf_obj_get((directory + "/" + name).c_str()));
-    if (!fd) return errno == ENOENT ? Result<>() : fail_errno(errno, std::string("open pin ") + name);
+    if (!fd)
+        return errno == ENOENT ? Result<>() : fail_errno(errno, std::string("open pin ") + name);
     bpf_map_info info{};
     __u32 size = sizeof info;
     if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0)

@@ -25,12 +25,17 @@ struct MapName {
     const char* pinned;
 };
 constexpr std::array map_names{
-    MapName{"prefixes_v4", pin::prefixes_v4}, MapName{"prefixes_v6", pin::prefixes_v6},
-    MapName{"index_v4", pin::index_v4},       MapName{"index_v6", pin::index_v6},
-    MapName{"index_heads", pin::index_heads}, MapName{"policies", pin::policies},
+    MapName{"prefixes_v4", pin::prefixes_v4},
+    MapName{"prefixes_v6", pin::prefixes_v6},
+    MapName{"index_v4", pin::index_v4},
+    MapName{"index_v6", pin::index_v6},
+    MapName{"index_heads", pin::index_heads},
+    MapName{"policies", pin::policies},
     MapName{"services", pin::services},
-    MapName{"members", pin::members},         MapName{"slots", pin::slots},
-    MapName{"sockets", pin::sockets},         MapName{"counters", pin::counters},
+    MapName{"members", pin::members},
+    MapName{"slots", pin::slots},
+    MapName{"sockets", pin::sockets},
+    MapName{"counters", pin::counters},
     MapName{".data.control", pin::control},
 };
 
@@ -179,8 +184,8 @@ Result<> set_constants(bpf_object* object, const sluice_constants& constants) {
     return {};
 }
 
-// The object with the program alone, over the maps pinned in `directory`. Without counting: with one
-// row, every count misses.
+// The object with the program alone, over the maps pinned in `directory`. Without counting: with
+// one row, every count misses.
 Result<Object> open_copy(const ProgramImage& image, const std::string& directory,
                          const sluice_constants& constants, Counting counting) {
     auto object = open_object(image);

@@ -37,8 +37,8 @@ struct LoadRequest {
 
 // Loads, and pins every map and program into `directory`; the link is not touched. Maps of
 // `adopt_from` are shared where type, key, flags and size allow; tries that do not fit are re-made
-// and filled from the old ones. Sockets and counters are always shared; an index that is not is empty.
-// On failure the directory may hold some pins.
+// and filled from the old ones. Sockets and counters are always shared; an index that is not is
+// empty. On failure the directory may hold some pins.
 Result<> load_and_pin(const LoadRequest& request, const std::string& directory);
 
 // A copy of the program over the maps that are pinned in `directory`, attached and pinned nowhere.

@@ -7,7 +7,8 @@ namespace sluice::kernel {
 
 Result<OneWayLookup> OneWayLookup::load(const Dispatcher& dispatcher, Way way) {
     const std::uint32_t by = way == Way::tries ? SLUICE_BY_TRIES : SLUICE_BY_INDEX;
-    auto copy = dispatcher.load_copy({BPF_SK_LOOKUP_F_NO_REUSEPORT, by, 1}, Counting::none);
+    auto copy =
+        dispatcher.load_copy({BPF_SK_LOOKUP_F_NO_REUSEPORT, by, SLUICE_TELL}, Counting::none);
     if (!copy) return pass_on(copy);
     auto told = MappedArray<sluice_told>::map(std::move(copy->told), 1, false, ".data.told");
     if (!told) return pass_on(told);

@@ -15,11 +15,12 @@ class OneWayLookup {
     // Takes as long as the verifier does: some 50 ms.
     static Result<OneWayLookup> load(const Dispatcher& dispatcher, Way way);
 
-    Result<Verdict> verdict(Protocol protocol, const Endpoint& local, const Endpoint& remote) const {
+    Result<Verdict> verdict(Protocol protocol, const Endpoint& local,
+                            const Endpoint& remote) const {
         return test_run(program_, protocol, local, remote);
     }
-    // What the table says, before any socket is looked at: a target with its owner's bit (abi.h). One
-    // caller at a time.
+    // What the table says, before any socket is looked at: a target with its owner's bit (abi.h).
+    // One caller at a time.
     Result<std::uint32_t> target(Protocol protocol, const Endpoint& local,
                                  const Endpoint& remote) const;
 

@@ -206,7 +206,7 @@ SLUICE_ASSERT(sizeof(struct sluice_counters) == 64, "one cache line a row");
  */
 
 struct sluice_control {
-    __u32 abi;                       /* SLUICE_ABI of who made the maps */
+    __u32 abi;    /* SLUICE_ABI of who made the maps */
     __u32 active; /* the half that answers | SLUICE_INDEX_ANSWERS: one store-release flips it */
     __u64 generation[SLUICE_HALVES]; /* which generation each half holds */
     __u32 target;                    /* 1 + the half being written; 0: both halves are equal */
@@ -225,15 +225,17 @@ enum { SLUICE_HALF_MASK = 1, SLUICE_INDEX_ANSWERS = 2 };
  */
 
 enum { SLUICE_BY_CONTROL = 0, SLUICE_BY_TRIES = 1, SLUICE_BY_INDEX = 2 };
+enum { SLUICE_TELL = 1, SLUICE_TELL_AND_END = 2 }; /* the latter: no socket is chosen */
 
 /* All 0 in the program that is attached. */
 struct sluice_constants {
     __u64 assign_flags; /* for bpf_sk_assign */
     __u32 answer_by;    /* SLUICE_BY_…: in a copy that is only test-run, whatever `active` says */
-    __u32 tell;         /* 1: such a copy leaves what it found in `told`, its .data.told section */
+    __u32 tell;         /* SLUICE_TELL…: such a copy leaves what it found in `told` */
 };
 SLUICE_ASSERT(sizeof(struct sluice_constants) == 16, "constants");
 
+/* The .data.told section. */
 struct sluice_told {
     __u32 target; /* with its owner's bit; of the last run */
     __u32 zero;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The index beside the tries: growth while serving, switching it off and on, restarts, and a million
-// lookups in a large table.
+// The index beside the tries: growth while serving, switching it off and on, restarts, and a
+// million lookups in a large table.
 #include <cstdlib>
 #include <random>
 #include <thread>
 
+#include <gmock/gmock.h>
+
+#include "kernel/dataplane.h"
 #include "kernel/one_way_lookup.h"
 #include "support/dataplane.h"
 #include "support/sockets.h"
@@ -149,6 +152,62 @@ TEST_F(IndexTest, TooLargeForItsMemoryTheTriesAnswer) {
     must(plane.table->configure({}));
     plane.settle();
     EXPECT_EQ(plane.table->answering(), Answering::index) << "it may be larger now";
+}
+
+TEST_F(IndexTest, TheSecondHalfIsWrittenInTurns) {
+    TestPlane plane(bpffs());
+    plane.apply({"tcp 127.7.0.0/16 80 www", "tcp 10.0.0.0/8 80 gone"});
+    plane.settle();
+    must(plane.try_apply(hosts(500)));
+    must(plane.dispatcher->grace_period());
+    int turns = 0;
+    for (; !plane.table->settled(); ++turns) {
+        EXPECT_NE(plane.dispatcher->maps().state().target, 0U) << "a crash now would be noticed";
+        must(plane.table->settle(100));
+    }
+    EXPECT_GT(turns, 10);
+    EXPECT_EQ(plane.dispatcher->maps().state().target, 0U);
+    EXPECT_TRUE(answers(plane));
+    const Bindings before = plane.running;
+    plane.reopen();
+    const auto same = [](const Binding& a, const Binding& b) { return a.same_meaning(b); };
+    EXPECT_TRUE(std::ranges::equal(before, plane.running, same));
+    EXPECT_EQ(plane.running.size(), 1000U);
+}
+
+// The self-check of an agent, which must find what is wrong with either.
+TEST_F(IndexTest, TheSelfCheckComparesIndexAndTries) {
+    Site site;
+    site.directory = bpffs();
+    const auto plane = must(Dataplane::open(site));
+    const Bindings none, table = hosts(1000);
+    const std::map<std::string, ServiceConfig> services{{"www", {}}};
+    must(plane->apply({1, 0, &none, &table, &services}));
+    const auto finish = [&] {
+        while (plane->wants_grace()) {
+            auto ticket = plane->begin_grace();
+            must(plane->wait(ticket));
+            must(plane->finish_grace(ticket, {"www"}));
+        }
+    };
+    finish();
+    const SelfCheck good = must(plane->self_check(table, 5000, 1));
+    EXPECT_EQ(good.questions, 5000U);
+    EXPECT_EQ(good.differences, 0U) << good.first;
+
+    // One entry that only the tries have.
+    auto& maps = plane->dispatcher().maps();
+    sluice_key_v4 key{SLUICE_KEY_HEAD_BITS + 8, 6, {}, {10, 0, 0, 0}};
+    must(maps.prefixes_v4.update(key,
+                                 {{8U << SLUICE_LENGTH_SHIFT | 1, 8U << SLUICE_LENGTH_SHIFT | 1}}));
+    const SelfCheck bad = must(plane->self_check(table, 5000, 1));
+    EXPECT_GT(bad.differences, 0U);
+    EXPECT_THAT(bad.first,
+                ::testing::MatchesRegex("tcp 10.*: the index says nothing, the tries say .*"));
+    must(maps.prefixes_v4.erase(key));
+
+    must(plane->configure(off));
+    EXPECT_EQ(must(plane->self_check(table, 5000, 1)).questions, 0U) << "nothing to compare";
 }
 
 // As after a kill at any point: the index is made from the tries again, at the size it had.

@@ -158,7 +158,8 @@ class Comparison {
         for (int i = 0; i < lookups; ++i) {
             const LookupKey key = tables_.question(plane.running);
             const Expected wanted = expected(plane.running, stage_, key);
-            // Whichever answers, and each of the two: the same socket, since they choose by the flow.
+            // Whichever answers, and each of the two: the same socket, since they choose by the
+            // flow.
             const Verdict verdict = must(lookup_.verdict(key.protocol, key.local, key.remote));
             const Verdict by_tries = must(tries_.verdict(key.protocol, key.local, key.remote));
             const Verdict by_index = must(index_.verdict(key.protocol, key.local, key.remote));
@@ -294,22 +295,18 @@ TEST_P(MutantTest, IsCaughtByTheComparison) {
     EXPECT_NE(difference, "") << "nobody noticed in " << comparison.lookups() << " lookups";
 }
 
-INSTANTIATE_TEST_SUITE_P(EachRule, MutantTest,
-                         ::testing::Values("shorter_prefix_never_tried", "only_two_prefixes_tried",
-                                           "any_beats_ports", "outer_range_never_tried",
-                                           "last_port_of_a_range_missed", "wrong_half",
-                                           "protocols_share_a_table", "reject_passes",
-                                           "fallback_never_tried", "dead_first_socket_ends_it",
-                                           "index_ends_at_the_first_prefix",
-                                           "index_ends_at_the_first_prefix_v6",
-                                           "index_never_looks_further",
-                                           "index_ends_at_the_first_word_v6",
-                                           "index_skips_one_length", "index_displaced_never_found",
-                                           "index_last_slot_never_read",
-                                           "index_low_bits_of_an_address_ignored",
-                                           "index_host_bits_stay", "index_protocols_are_one",
-                                           "index_of_the_wrong_half"),
-                         [](const auto& each) { return std::string(each.param); });
+INSTANTIATE_TEST_SUITE_P(
+    EachRule, MutantTest,
+    ::testing::Values("shorter_prefix_never_tried", "only_two_prefixes_tried", "any_beats_ports",
+                      "outer_range_never_tried", "last_port_of_a_range_missed", "wrong_half",
+                      "protocols_share_a_table", "reject_passes", "fallback_never_tried",
+                      "dead_first_socket_ends_it", "index_ends_at_the_first_prefix",
+                      "index_ends_at_the_first_prefix_v6", "index_never_looks_further",
+                      "index_ends_at_the_first_word_v6", "index_skips_one_length",
+                      "index_displaced_never_found", "index_last_slot_never_read",
+                      "index_low_bits_of_an_address_ignored", "index_host_bits_stay",
+                      "index_protocols_are_one", "index_of_the_wrong_half"),
+    [](const auto& each) { return std::string(each.param); });
 
 }  // namespace
 }  // namespace sluice::kernel

@@ -149,6 +149,16 @@ TEST(Config, TakesTheGuardsAsTheyAreSaid) {
                 ElementsAre(address("198.51.100.7"), address("2001:db8::7")));
 }
 
+TEST(Config, TakesTheSettingsOfTheDataplane) {
+    const DataplaneConfig defaults{.index = true, .memory = std::uint64_t{256} << 20U};
+    EXPECT_EQ(accepted("version: 1\n").dataplane, defaults);
+    EXPECT_EQ(accepted("version: 1\ndataplane: {}\n").dataplane, defaults);
+    const Config config = accepted("version: 1\ndataplane: {index: off, memory: 1G}\n");
+    EXPECT_EQ(config.dataplane, (DataplaneConfig{false, std::uint64_t{1} << 30U}));
+    EXPECT_THAT(to_yaml(config), HasSubstr("dataplane: {index: off, memory: 1G}\n"));
+    EXPECT_EQ(accepted("version: 1\ndataplane: {memory: 100000}\n").dataplane.memory, 100000U);
+}
+
 TEST(Config, AServiceWithAnEmptyValueHasTheDefaults) {
     const Config config = accepted(
         "version: 1\nservices:\n  a:\n  b: {}\n  c: ~\n  d: null\n  e: {mixed_ports: true}\n");

@@ -65,6 +65,7 @@ Generation full() {
     generation.services["cdn"] = cdn;
     generation.services["spectrum"].unavailable.kind = Unavailable::Kind::pass;
     generation.admins = {{"ann"}, {"edge-oncall"}};
+    generation.dataplane = {.index = false, .memory = 12345};
     generation.guards = {.max_removed_percent = 5,
                          .max_removed_at_least = 7,
                          .protected_prefixes = {prefix("192.0.2.0/24"), prefix("2001:db8::/32")},
@@ -125,6 +126,7 @@ void expect_equal(const Generation& a, const Generation& b) {
     EXPECT_EQ(a.services, b.services);
     EXPECT_EQ(a.admins, b.admins);
     EXPECT_EQ(a.guards, b.guards);
+    EXPECT_EQ(a.dataplane, b.dataplane);
     EXPECT_EQ(a.config_path, b.config_path);
     EXPECT_EQ(a.config_files, b.config_files);
     EXPECT_EQ(a.config_content, b.config_content);

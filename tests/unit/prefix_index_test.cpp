@@ -13,8 +13,7 @@ namespace sluice {
 namespace {
 
 template <class Bucket>
-constexpr Family family_of =
-    std::is_same_v<Bucket, sluice_index_v4> ? Family::ipv4 : Family::ipv6;
+constexpr Family family_of = std::is_same_v<Bucket, sluice_index_v4> ? Family::ipv4 : Family::ipv6;
 
 struct Item {
     Protocol protocol = Protocol::tcp;
