@@ -147,7 +147,9 @@ Result<> run_family(const Options& options, Family family, const Report& report)
     const Bindings none;
 
     Timer cold;
-    auto plane = kernel::Dataplane::open({.directory = directory});
+    const kernel::Site site{.directory = directory,
+                            .capacity = static_cast<std::uint32_t>(options.size + 1)};
+    auto plane = kernel::Dataplane::open(site);
     if (!plane) return pass_on(plane);
     auto stats = (*plane)->apply(
         {.generation = 1, .from = &none, .to = &*bindings, .services = &configured});
@@ -192,7 +194,7 @@ Result<> run_family(const Options& options, Family family, const Report& report)
 
     plane->reset();
     Timer restart;
-    auto again = kernel::Dataplane::open({.directory = directory});
+    auto again = kernel::Dataplane::open(site);
     if (!again) return pass_on(again);
     report.line(title + ": restart, until adopted", restart.text());
     if (auto ok = finish(**again, keep); !ok) return ok;

@@ -34,9 +34,10 @@
 #define ATTEMPTS 4 /* at an assignment: the first choice, and three sockets that close just now */
 #define V4_LENGTHS 33
 #define V6_LENGTHS 129
-#define SEARCH_STEPS 14   /* 2^14 * WORDS > SLUICE_MAX_PORTS */
-#define PROBED_IN_PLACE 4 /* lengths of prefixes; the rest is asked for in a function of its own \
-                           */
+#define SEARCH_STEPS 14 /* 2^14 * WORDS > SLUICE_MAX_PORTS */
+#define PROBED_IN_PLACE                                                      \
+    4 /* lengths of prefixes; the rest is asked for in a function of its own \
+       */
 
 /* A value the optimiser knows nothing about: keeps it from merging or duplicating loads of ctx. */
 #define opaque(x) ({ asm volatile("" : "+r"(x)); })
