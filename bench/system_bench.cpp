@@ -203,7 +203,7 @@ Result<std::unique_ptr<kernel::Dataplane>> open_plane(std::size_t size, const Si
     }
     auto added = (*plane)->sockets().add(
         "steered", {describe(side.listener, Protocol::tcp), describe(side.receiver, Protocol::udp)},
-        false, 0);
+        kernel::Placement::add, 0);
     if (!added) return pass_on(added);
     return plane;
 }
