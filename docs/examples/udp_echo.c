@@ -54,6 +54,7 @@ static int serve_on(const union address* address) {
     } else {
         enable(made, IPPROTO_IPV6, IPV6_V6ONLY);
         enable(made, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR);
+        enable(made, IPPROTO_IPV6, IPV6_FREEBIND); /* or the agent warns: see answer_from() */
     }
     if (bind(made, &address->any, size_of(address)) != 0) err(1, "bind");
     return made;

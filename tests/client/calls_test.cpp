@@ -115,6 +115,22 @@ TEST_F(Calls, UnregisterNamesTheSocketByItsCookie) {
     EXPECT_TRUE(peer.heard().descriptors.empty());
 }
 
+TEST_F(Calls, PromoteAndDemoteNameTheServiceAndTellWhatWasLetGo) {
+    const struct {
+        decltype(&sluice_promote) function;
+        const char* method;
+    } cases[] = {{sluice_promote, "Promote"}, {sluice_demote, "Demote"}};
+    for (const auto& one : cases) {
+        Peer peer(answering(R"({"parameters":{"let_go":2,"serving":3,"service":"www"}})"));
+        const sluice_options options = peer.options();
+        EXPECT_EQ(one.function(&options, "www", &report_), SLUICE_DONE);
+        EXPECT_EQ(report_.removed, 2U);
+        const VarlinkCall call = said(peer);
+        EXPECT_EQ(call.method_name(), one.method);
+        EXPECT_EQ(call.parameters, Json::parse(R"({"service":"www"})"));
+    }
+}
+
 TEST_F(Calls, UnregisterAllNamesNone) {
     Peer peer(fine());
     const sluice_options options = peer.options();
