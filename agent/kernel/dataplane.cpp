@@ -28,7 +28,9 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const Site& site) {
 }
 
 Result<ApplyStats> Dataplane::apply(const TableChange& change) {
-    if (!table_->settled()) {
+    // An index that only waits to answer needs no grace period now: the tries answer from this
+    // change on.
+    if (dispatcher_.maps().state().target != 0) {
         if (auto ok = dispatcher_.grace_period(); !ok) return pass_on(ok);
         if (auto ok = table_->settle(); !ok) return pass_on(ok, "write the second half");
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/one_way_lookup.h"
 
-#include <linux/bpf.h>
+#include <bpf/bpf.h>
 
 namespace sluice::kernel {
 
