@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/offline.h"
 #include "cli/real_world.h"
-#include "cli/varlink_client.h"
+#include "control/varlink_client.h"
 #include "sys/files.h"
 #include "sys/host_addresses.h"
 #include "sys/process.h"

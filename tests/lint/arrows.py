@@ -13,7 +13,9 @@ ALLOWED = {
     "sys": ({"sys", "core"}, {"sluice/", "systemd/", "nlohmann/"}),
     "kernel": ({"kernel", "sys", "core"}, {"sluice/", "bpf/", "dispatch.skel.h"}),
     "daemon": ({"daemon", "kernel", "sys", "core"}, {"sluice/", "systemd/", "nlohmann/", "spdlog/", "CLI/"}),
-    "cli": ({"cli", "kernel", "sys", "core"}, {"sluice/", "nlohmann/", "CLI/"}),
+    "control": ({"control", "sys", "core"}, {"sluice/", "nlohmann/"}),
+    "follow": ({"follow", "control", "sys", "core"}, {"sluice/", "nlohmann/", "spdlog/", "CLI/"}),
+    "cli": ({"cli", "control", "kernel", "sys", "core"}, {"sluice/", "nlohmann/", "CLI/"}),
     "client": ({"client"}, {"sluice/"}),
 }
 # Only these folders may name these libraries, whatever the table above says.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/varlink_client.h"
+#include "control/varlink_client.h"
 
 #include <cerrno>
 
 #include "sys/unix_socket.h"
 
-namespace sluice::cli {
+namespace sluice {
 namespace {
 
 constexpr std::size_t read_size = std::size_t{256} << 10U;
@@ -84,4 +84,4 @@ Result<> VarlinkClient::call_more(std::string_view method, const Json& parameter
     }
 }
 
-}  // namespace sluice::cli
+}  // namespace sluice

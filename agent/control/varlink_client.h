@@ -11,7 +11,7 @@
 #include "core/varlink.h"
 #include "sys/fd.h"
 
-namespace sluice::cli {
+namespace sluice {
 
 class VarlinkClient {
   public:
@@ -40,4 +40,4 @@ class VarlinkClient {
     MessageSplitter splitter_;
 };
 
-}  // namespace sluice::cli
+}  // namespace sluice
