@@ -35,7 +35,7 @@ struct ListenTriple {
     Protocol protocol = Protocol::tcp;
     Address address;
     std::uint16_t port = 0;
-    bool operator==(const ListenTriple&) const = default;
+    auto operator<=>(const ListenTriple&) const = default;
 };
 
 struct FollowRule {
