@@ -16,6 +16,8 @@ struct EventSource::Callback {
 
 namespace {
 
+constexpr std::uint64_t lateness = 10;  // a timer may be late by this part of its period
+
 // A callback may destroy its own source, and with it itself: hold it for the call.
 template <class Callback>
 void call(void* userdata, std::uint32_t events) {
@@ -83,8 +85,10 @@ Result<EventSource> EventLoop::every(std::chrono::microseconds period,
     source.callback_->self = source.callback_;
     source.callback_->period = static_cast<std::uint64_t>(period.count());
     sd_event_source* made = nullptr;
+    // Without an accuracy of its own, a timer may be a quarter of a second late.
     const int error = sd_event_add_time_relative(
-        event_.get(), &made, CLOCK_MONOTONIC, source.callback_->period, 0,
+        event_.get(), &made, CLOCK_MONOTONIC, source.callback_->period,
+        source.callback_->period / lateness,
         [](sd_event_source* timer, std::uint64_t, void* userdata) {
             const auto again = static_cast<EventSource::Callback*>(userdata)->period;
             sd_event_source_ref(timer);
