@@ -75,6 +75,8 @@ struct Registered {
 struct SocketOffer {
     std::string service;
     std::vector<int> descriptors;
+    // The process each is of, where they are not all the author's.
+    std::vector<std::int32_t> owners{};
 };
 
 // Beside the sockets that serve, in place of them, or ready to take their place (`promote`).
@@ -136,6 +138,10 @@ class Agent {
     Result<bool> attach(const Author& by);
 
     Result<Json> explain(const Question& question) const;
+
+    // Somebody asked which services follow units, and may register for them.
+    void note_follower() { follower_seen_ = std::chrono::steady_clock::now(); }
+    std::chrono::steady_clock::time_point follower_seen() const { return follower_seen_; }
 
     // Looks for sockets that have closed, and at the counters. Call it once a second.
     void tick();
@@ -221,6 +227,7 @@ class Agent {
     struct Prepared {
         std::vector<kernel::NewSocket> sockets;
         std::vector<Warning> warnings;
+        bool owners_named = false;
     };
     Result<Prepared> prepare(const SocketOffer& offer, RegisterMode mode,
                              const Author& owner) const;
@@ -265,6 +272,7 @@ class Agent {
     std::map<std::string, std::int64_t> troubled_;    // service -> since when
     std::map<std::string, std::string> last_health_;  // service -> message, to log changes only
     std::int64_t started_ = 0;
+    std::chrono::steady_clock::time_point follower_seen_ = std::chrono::steady_clock::now();
     std::string not_stored_;
 };
 

@@ -99,8 +99,11 @@ Result<Agent::Prepared> Agent::prepare(const SocketOffer& offer, RegisterMode mo
                         .hint("services are defined in " + options_.config));
     if (offer.descriptors.empty()) return fail(Failure::invalid, "no sockets were passed");
     Prepared prepared;
+    prepared.owners_named = !offer.owners.empty();
     const std::uint64_t netns_cookie = own_netns_cookie();
-    for (const int descriptor : offer.descriptors) {
+    for (std::size_t i = 0; i < offer.descriptors.size(); ++i) {
+        const int descriptor = offer.descriptors[i];
+        const std::int32_t pid = prepared.owners_named ? offer.owners.at(i) : owner.pid;
         auto facts = socket_facts(descriptor);
         if (!facts) return pass_on(facts, "look at the socket");
         auto admitted = admit(*facts, netns_cookie);
@@ -109,7 +112,8 @@ Result<Agent::Prepared> Agent::prepare(const SocketOffer& offer, RegisterMode mo
         prepared.sockets.push_back(
             {descriptor, admitted->cookie, admitted->protocol,
              admitted->family == SocketFamily::ipv4 ? Family::ipv4 : Family::ipv6,
-             admitted->family == SocketFamily::dual, admitted->local, owner.pid, owner.command,
+             admitted->family == SocketFamily::dual, admitted->local, pid,
+             prepared.owners_named ? command_of(pid).value_or("") : owner.command,
              admitted->replies});
     }
     if (auto ok = check_ports(service, prepared.sockets, mode); !ok) return pass_on(ok);
@@ -176,6 +180,9 @@ Result<Registered> Agent::enlist(const std::string& service, const Prepared& pre
     auto counts = plane_->sockets().add(service, prepared.sockets, placement, unix_time());
     if (!counts) return pass_on(counts);
     fresh.insert(fresh.end(), added.begin(), added.end());
+    if (prepared.owners_named)  // a process may have handed its sockets on
+        for (const kernel::NewSocket& socket : prepared.sockets)
+            plane_->sockets().set_owner(socket.cookie, socket.pid, socket.command);
     return Registered{counts->added, counts->present, {}, {}};
 }
 

@@ -10,6 +10,7 @@
 
 #include "core/config_bundle.h"
 #include "core/text.h"
+#include "daemon/following.h"
 #include "daemon/status.h"
 #include "sys/clock.h"
 #include "sys/files.h"
@@ -24,7 +25,7 @@ constexpr std::size_t largest_bundle = std::size_t{1} << 30U;  // of all files o
 constexpr std::int64_t longest_confirm = 7 * 24 * 3600;        // seconds
 
 constexpr std::array<std::string_view, 8> reading_methods = {
-    "Status", "Bindings", "Services", "Sockets", "Config", "Explain", "Plan", "History"};
+    "Status", "Bindings", "Services", "Sockets", "Following", "Config", "Explain", "Plan", "History"};
 
 // Missing and null are the same: the types were checked against the interface.
 template <class T>
@@ -217,6 +218,18 @@ Json sockets_json(const std::vector<RegisteredSocket>& sockets) {
     return list;
 }
 
+// `pids` beside `sockets`, one for each.
+Result<std::vector<std::int32_t>> owners_of(const Json& offer, std::size_t sockets) {
+    std::vector<std::int32_t> owners;
+    const auto pids = offer.find("pids");
+    if (pids == offer.end() || pids->is_null()) return owners;
+    for (const Json& pid : *pids) owners.push_back(pid.get<std::int32_t>());
+    if (owners.size() != sockets)
+        return fail(Failure::invalid, std::to_string(owners.size()) + " pids for " +
+                                          std::to_string(sockets) + " sockets");
+    return owners;
+}
+
 Json registered_json(const std::string& service, const Registered& done) {
     return {{"service", service},
             {"added", done.added},
@@ -293,6 +306,7 @@ Result<Json> Methods::answer(std::string_view method, const Json& parameters,
     if (method == "Status") return status(parameters);
     if (method == "Services") return services();
     if (method == "Sockets") return sockets(parameters);
+    if (method == "Following") return following(peer);
     if (method == "Config") return config(parameters);
     if (method == "History") return history(parameters);
     if (method == "Confirm") return confirm(peer);
@@ -353,6 +367,14 @@ Result<Json> Methods::sockets(const Json& parameters) {
     auto list = sockets_json(*agent_, optional_of<std::string>(parameters, "service"));
     if (!list) return pass_on(list);
     return Json{{"sockets", std::move(*list)}};
+}
+
+Result<Json> Methods::following(const Peer& peer) {
+    if (authorize(agent_->access(), peer, Action::change, "")) agent_->note_follower();
+    Json services = Json::array();
+    for (const FollowedService& service : followed_services(*agent_))
+        services.push_back(to_json(service));
+    return Json{{"services", std::move(services)}};
 }
 
 Result<Json> Methods::config(const Json& parameters) {
@@ -486,6 +508,7 @@ Result<Json> Methods::enlist(const Json& parameters, std::span<const Fd> descrip
     Json offers = Json::array();
     offers.push_back(
         {{"service", parameters.at("service")}, {"sockets", parameters.at("sockets")}});
+    if (parameters.contains("pids")) offers[0]["pids"] = parameters["pids"];
     auto replies = enlist_offers(offers, parameters, descriptors, peer);
     if (!replies) return pass_on(replies);
     return std::move(replies->front());
@@ -512,7 +535,9 @@ Result<Json> Methods::enlist_offers(const Json& offers, const Json& parameters,
         if (!ok) return pass_on(ok);
         auto sockets = pick(descriptors, offer.at("sockets"));
         if (!sockets) return pass_on(sockets);
-        picked.push_back({std::move(service), std::move(*sockets)});
+        auto owners = owners_of(offer, sockets->size());
+        if (!owners) return pass_on(owners);
+        picked.push_back({std::move(service), std::move(*sockets), std::move(*owners)});
     }
     const auto owner =
         static_cast<std::int32_t>(optional_of<std::int64_t>(parameters, "pid").value_or(0));

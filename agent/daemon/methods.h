@@ -35,6 +35,7 @@ class Methods : public CallHandler, public RegistrationHandler {
     Result<Json> status(const Json& parameters);
     Result<Json> services();
     Result<Json> sockets(const Json& parameters);
+    Result<Json> following(const Peer& peer);
     Result<Json> config(const Json& parameters);
     Result<Json> explain(const Json& parameters);
     Result<Json> confirm(const Peer& peer);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "daemon/following.h"
 #include "sys/clock.h"
 #include "sys/routes.h"
 
@@ -180,6 +181,8 @@ std::vector<Reason> find_reasons(const Agent& agent) {
     if (!agent.not_returned().empty())
         reasons.push_back({"not-returned", "generation",
                            "an unconfirmed generation still answers: " + agent.not_returned(), 0});
+    if (const std::string problem = following_problem(agent); !problem.empty())
+        reasons.push_back({"not-followed", "sluice-follow", problem, 0});
     if (!agent.not_stored().empty())
         reasons.push_back(
             {"not-stored", "state", "a reboot would bring back less: " + agent.not_stored(), 0});

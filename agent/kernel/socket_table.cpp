@@ -23,6 +23,13 @@ std::uint8_t replies_of(const ReplyOptions& options) {
     return static_cast<std::uint8_t>(bits);
 }
 
+void write_owner(sluice_slot& record, std::int32_t pid, const std::string& command) {
+    record.pid = pid;
+    std::memset(record.command, 0, sizeof record.command);
+    std::memcpy(record.command, command.data(),
+                std::min(command.size(), sizeof record.command - 1));
+}
+
 sluice_slot record_of(const NewSocket& socket, ServiceId service, std::int64_t now) {
     sluice_slot record{};
     record.cookie = socket.cookie;
@@ -33,9 +40,7 @@ sluice_slot record_of(const NewSocket& socket, ServiceId service, std::int64_t n
     record.protocol = static_cast<std::uint8_t>(socket.protocol);
     record.family = socket.family == Family::ipv6 ? AF_INET6 : AF_INET;
     record.dual = socket.dual ? 1 : 0;
-    record.pid = socket.pid;
-    std::memcpy(record.command, socket.command.data(),
-                std::min(socket.command.size(), sizeof record.command - 1));
+    write_owner(record, socket.pid, socket.command);
     record.role[0] = record.role[1] = SLUICE_ROLE_NONE;
     record.replies = replies_of(socket.replies);
     return record;
@@ -355,6 +360,14 @@ Result<Registration> SocketTable::add(const std::string& service,
     result.added = joining.size();
     for (const RegisteredSocket& socket : joining) insert(socket);
     return result;
+}
+
+void SocketTable::set_owner(std::uint64_t cookie, std::int32_t pid, const std::string& command) {
+    const auto at = sockets_.find(cookie);
+    if (at == sockets_.end() || at->second.pid == pid) return;
+    at->second.pid = pid;
+    at->second.command = command;
+    write_owner(maps().slots[at->second.slot], pid, command);
 }
 
 // Those of one role serve, and those that served fall to another.

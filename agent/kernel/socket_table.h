@@ -65,6 +65,8 @@ class SocketTable {
     // One that is this service's keeps its role, but that `replace` makes it serve.
     Result<Registration> add(const std::string& service, const std::vector<NewSocket>& sockets,
                              Placement placement, std::int64_t now);
+    // Whose a registered socket is now; nothing happens to one that is not registered.
+    void set_owner(std::uint64_t cookie, std::int32_t pid, const std::string& command);
     // Those that are staged serve, those that served are the former ones, and the former ones
     // before them go. Refused when none is staged.
     Result<Switched> promote(const std::string& service);
