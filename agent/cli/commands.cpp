@@ -73,6 +73,8 @@ void register_options(CLI::App& app, Arguments& a) {
         ->delimiter(',')
         ->allow_extra_args(false);
     app.add_option("--pid", a.pid, "take the sockets from this running process");
+    app.add_option("--unit", a.unit, "take them from the processes of this systemd unit");
+    app.add_option("--cgroup-root", a.cgroup_root, "where units' slices are: /sys/fs/cgroup");
     app.add_flag("--replace", a.replace, "in place of the sockets that serve now");
     app.add_flag("--staged", a.staged, "ready to serve, for `promote` to switch to");
 }
@@ -113,17 +115,19 @@ constexpr std::array table = {
             "Lists with commas are one change.", "sluicectl unbind tcp,udp 192.0.2.200 443", 3, 3,
             unbind_options, command::unbind},
     Command{"register",
-            "[SERVICE] [--fd N… | --pid PID] [--replace | --staged] [PROTOCOL ADDRESS PORT …]",
+            "[SERVICE] [--fd N… | --pid PID | --unit UNIT] [--replace | --staged] [PROTOCOL ADDRESS "
+            "PORT …]",
             "hand sockets to the agent for a service, all or none",
-            "Without --fd or --pid: the sockets of LISTEN_FDS (systemd). Without SERVICE as well: "
+            "Without --fd, --pid or --unit: the sockets of LISTEN_FDS (systemd). Without SERVICE "
+            "as well: "
             "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name. "
-            "With --pid: every triple names one kind of socket, all its members are taken; no "
+            "With --pid and --unit: every triple names one kind of socket, all its members are taken; no "
             "match is an error. With --replace the sockets that served get nothing new and drain; "
             "those that are staged, or wait for `demote`, stay. With --staged the sockets get "
             "nothing until `promote`, beside others that are staged; one that closes meanwhile is "
             "forgotten, and none serves by itself when those that serve are gone. The same socket "
             "again changes nothing, but that --replace has one that waits serve.",
-            "sluicectl register cdn --pid 812 tcp 0.0.0.0 443 tcp :: 443", 0, any, register_options,
+            "sluicectl register cdn --unit nginx.service tcp 0.0.0.0 443 tcp :: 443", 0, any, register_options,
             command::enlist},
     Command{"unregister", "SERVICE [--cookie COOKIE]", "take a service's sockets out", "",
             "sluicectl unregister cdn --cookie 1f4", 1, 1, unregister_options, command::unregister},

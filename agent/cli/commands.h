@@ -20,7 +20,7 @@ namespace sluice::cli {
 struct Arguments {
     std::vector<std::string> words;  // what is no option, in order
     std::string service, protocol, covering, within, port, owner;
-    std::string note, from, cookie, pid;
+    std::string note, from, cookie, pid, unit, cgroup_root;
     std::vector<std::string> fds;
     std::string allow, confirm_within, if_generation;
     bool all = false;

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/render.h"
+#include "core/unit_name.h"
 
 namespace sluice::cli::command {
 
@@ -20,7 +21,8 @@ bool is_protocol(const std::string& word) { return parse_protocol(word).has_valu
 struct Offer {
     std::map<std::string, std::vector<int>> by_service;
     std::vector<Fd> owned;
-    std::int32_t pid = 0;  // whose they are, when they were taken; 0: the caller's
+    std::int32_t pid = 0;            // whose they are, when they were taken; 0: the caller's
+    std::vector<std::int32_t> pids;  // whose each is of the only service, when they differ
 };
 
 // All services in one call: all of the sockets are registered, or none. One element for each
@@ -40,6 +42,7 @@ Result<Json> register_all(Session& session, const Offer& offer, std::string_view
     }
     Json parameters = {{"mode", mode}};
     if (offer.pid != 0) parameters["pid"] = offer.pid;
+    if (!offer.pids.empty()) parameters["pids"] = offer.pids;
     if (offers.size() == 1) {
         parameters.update(offers.front());
         auto reply = (*agent)->call("Register", parameters, descriptors);
@@ -75,13 +78,29 @@ Result<Offer> offer_taken(Session& session, const Arguments& a, const std::strin
     return offer;
 }
 
+Result<Offer> offer_of_unit(Session& session, const Arguments& a, const std::string& service,
+                            const std::vector<ListenTriple>& triples) {
+    auto unit = parse_unit_name(a.unit);
+    if (!unit) return pass_on(unit, "--unit");
+    auto taken = session.world().take_unit(a.cgroup_root, *unit, triples);
+    if (!taken) return pass_on(taken);
+    Offer offer;
+    for (TakenSocket& each : *taken) {
+        offer.by_service[service].push_back(each.fd.get());
+        offer.pids.push_back(each.pid);
+        offer.owned.push_back(std::move(each.fd));
+    }
+    return offer;
+}
+
 // By LISTEN_FDNAMES when no service is named.
 Result<Offer> offer_passed(Session& session, const std::string& service) {
     auto passed = session.world().passed();
     if (!passed) return pass_on(passed);
     if (passed->empty())
         return fail(Error(Failure::invalid, "no sockets: LISTEN_FDS passes none")
-                        .hint("name a source: --fd N, or --pid PID with PROTOCOL ADDRESS PORT"));
+                        .hint("name a source: --fd N, or --pid PID or --unit UNIT with PROTOCOL "
+                              "ADDRESS PORT"));
     Offer offer;
     for (NamedFd& one : *passed) {
         auto name = parse_service_name(service.empty() ? one.name : service);
@@ -104,18 +123,20 @@ Result<Offer> make_offer(Session& session, const Arguments& a) {
     }
     auto triples = parse_triples(words);
     if (!triples) return pass_on(triples);
-    if (!a.fds.empty() && !a.pid.empty())
-        return fail(Failure::invalid, "--fd and --pid exclude each other");
-    const bool source = !a.fds.empty() || !a.pid.empty();
-    if (source && service.empty()) return fail(Failure::invalid, "SERVICE is missing");
-    if (a.pid.empty() && !triples->empty())
-        return fail(Failure::invalid, "PROTOCOL ADDRESS PORT goes with --pid only");
-    if (!a.pid.empty() && triples->empty())
+    const bool taken = !a.pid.empty() || !a.unit.empty();
+    const int sources =
+        (a.fds.empty() ? 0 : 1) + (a.pid.empty() ? 0 : 1) + (a.unit.empty() ? 0 : 1);
+    if (sources > 1) return fail(Failure::invalid, "--fd, --pid and --unit exclude each other");
+    if (sources > 0 && service.empty()) return fail(Failure::invalid, "SERVICE is missing");
+    if (!taken && !triples->empty())
+        return fail(Failure::invalid, "PROTOCOL ADDRESS PORT goes with --pid or --unit only");
+    if (taken && triples->empty())
         return fail(
             Error(Failure::invalid, "which of its sockets? PROTOCOL ADDRESS PORT is missing")
                 .hint("for example: tcp 0.0.0.0 443"));
     if (!a.fds.empty()) return offer_inherited(a, service);
     if (!a.pid.empty()) return offer_taken(session, a, service, *triples);
+    if (!a.unit.empty()) return offer_of_unit(session, a, service, *triples);
     return offer_passed(session, service);
 }
 

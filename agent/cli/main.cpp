@@ -6,6 +6,7 @@
 #include "cli/offline.h"
 #include "cli/real_world.h"
 #include "control/varlink_client.h"
+#include "sys/cgroup.h"
 #include "sys/files.h"
 #include "sys/host_addresses.h"
 #include "sys/process.h"
@@ -43,6 +44,16 @@ CheckedConfig check(const std::string& path) {
     return check_config(files, path);
 }
 
+Result<std::vector<TakenSocket>> take_unit(const std::string& cgroup_root, const std::string& unit,
+                                           const std::vector<ListenTriple>& triples) {
+    auto group = find_unit(cgroup_root.empty() ? default_cgroup_root() : cgroup_root, unit);
+    if (!group) return pass_on(group);
+    if (!*group)
+        return fail(Error(Failure::invalid, unit + " is not running")
+                        .hint("systemctl status " + unit + " (units of users are not looked for)"));
+    return take_unit_sockets(unit, **group, triples);
+}
+
 Gathered gather(const std::string& path) {
     // As the agent knows it, wherever that runs.
     const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
@@ -62,6 +73,7 @@ World world() {
     world.host_addresses = [] { return host_addresses().value_or(std::vector<Address>()); };
     world.passed = passed_descriptors;
     world.take = take_sockets;
+    world.take_unit = take_unit;
     return world;
 }
 

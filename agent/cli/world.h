@@ -17,6 +17,7 @@
 #include "core/config_bundle.h"
 #include "core/result.h"
 #include "sys/fd.h"
+#include "sys/process.h"
 #include "sys/systemd.h"
 
 namespace sluice::cli {
@@ -65,6 +66,11 @@ struct World {
     // Sockets of a running process that listen at one of the triples: no match of one is an error.
     std::function<Result<std::vector<Fd>>(std::int32_t pid, const std::vector<ListenTriple>&)>
         take{};
+    // The same from all processes of a systemd unit, looked for below `cgroup_root` ("": the
+    // host's).
+    std::function<Result<std::vector<TakenSocket>>(
+        const std::string& cgroup_root, const std::string& unit, const std::vector<ListenTriple>&)>
+        take_unit{};
 };
 
 }  // namespace sluice::cli

@@ -17,8 +17,8 @@ bool is_one_of(const std::vector<std::int32_t>& pids, std::int32_t pid) {
 
 const FollowedService* owner_of(std::uint64_t cookie,
                                 const std::vector<FollowedService>& services) {
-    const auto owner =
-        std::ranges::find_if(services, [&](const auto& each) { return each.sockets.contains(cookie); });
+    const auto owner = std::ranges::find_if(
+        services, [&](const auto& each) { return each.sockets.contains(cookie); });
     return owner == services.end() ? nullptr : &*owner;
 }
 
@@ -74,7 +74,8 @@ std::string to_string(const ListenTriple& triple) {
 
 std::string to_string(const std::vector<ListenTriple>& triples) {
     std::string text;
-    for (const ListenTriple& triple : triples) text += (text.empty() ? "" : ", ") + to_string(triple);
+    for (const ListenTriple& triple : triples)
+        text += (text.empty() ? "" : ", ") + to_string(triple);
     return text;
 }
 

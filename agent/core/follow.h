@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Services whose sockets are kept in step with systemd units: which sockets the rules name, which of
-// them a service lacks, and whose they are. Lists in, decisions out; nothing here asks the kernel.
+// Services whose sockets are kept in step with systemd units: which sockets the rules name, which
+// of them a service lacks, and whose they are. Lists in, decisions out; nothing here asks the
+// kernel.
 #pragma once
 
 #include <cstdint>

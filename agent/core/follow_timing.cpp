@@ -36,8 +36,7 @@ bool Refusals::is_waiting(const Key& key, Milliseconds now) const {
     return at != all_.end() && now < at->second.until;
 }
 
-bool Refusals::add(const Key& key, const std::string& reason, Milliseconds now,
-                   Milliseconds wait) {
+bool Refusals::add(const Key& key, const std::string& reason, Milliseconds now, Milliseconds wait) {
     Refusal& refusal = all_[key];
     refusal.until = now + wait;
     if (refusal.reason == reason) return false;

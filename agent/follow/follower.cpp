@@ -33,16 +33,16 @@ std::string rule_words(const FollowedService& service) {
 
 bool same_state(const FollowedService& a, const FollowedService& b) {
     return a.rules == b.rules &&
-           std::ranges::equal(a.sockets, b.sockets, {}, [](const auto& each) { return each.first; },
-                              [](const auto& each) { return each.first; });
+           std::ranges::equal(
+               a.sockets, b.sockets, {}, [](const auto& each) { return each.first; },
+               [](const auto& each) { return each.first; });
 }
 
 // "tcp 0.0.0.0 443 (1f4, nginx[812])"
 std::string socket_words(const Taking& taking) {
     const std::int32_t pid = taking.holder.pid;
-    return to_string(taking.wanted.socket.local) + " (" +
-           cookie_text(taking.wanted.socket.cookie) + ", " + command_of(pid).value_or("?") + "[" +
-           std::to_string(pid) + "])";
+    return to_string(taking.wanted.socket.local) + " (" + cookie_text(taking.wanted.socket.cookie) +
+           ", " + command_of(pid).value_or("?") + "[" + std::to_string(pid) + "])";
 }
 
 }  // namespace
@@ -87,7 +87,8 @@ void Follower::take_over(std::vector<FollowedService> services) {
     if (other_agent) refusals_.reconsider_all();
     for (const FollowedService& service : services) {
         const auto old = std::ranges::find(services_, service.name, &FollowedService::name);
-        if (old == services_.end() || !same_state(*old, service)) refusals_.reconsider(service.name);
+        if (old == services_.end() || !same_state(*old, service))
+            refusals_.reconsider(service.name);
         if (!told_.is_news("rules of " + service.name, rule_words(service))) continue;
         spdlog::info("'{}' follows {}", service.name, rule_words(service));
         followed_.try_emplace(service.name);
@@ -103,8 +104,7 @@ void Follower::take_over(std::vector<FollowedService> services) {
     services_ = std::move(services);
 }
 
-std::optional<Follower::Listed> Follower::list(
-    const std::set<std::pair<Protocol, Family>>& kinds) {
+std::optional<Follower::Listed> Follower::list(const std::set<std::pair<Protocol, Family>>& kinds) {
     Listed all;
     for (const auto& [protocol, family] : kinds) {
         auto opened = sockets_ ? Result<>() : [&]() -> Result<> {
@@ -139,7 +139,8 @@ UnitProcessIds Follower::processes_of_units() {
         for (const FollowRule& rule : service.rules) {
             if (processes.contains(rule.unit)) continue;
             const std::string group = group_of(rule.unit);
-            processes[rule.unit] = group.empty() ? std::vector<std::int32_t>() : processes_of(group);
+            processes[rule.unit] =
+                group.empty() ? std::vector<std::int32_t>() : processes_of(group);
         }
     return processes;
 }
@@ -177,9 +178,9 @@ void Follower::bring_in_step(const Listed& listed, const UnitProcessIds& process
     for (const Overlap& each : gaps.overlaps)
         if (refusals_.add({each.service, each.socket.cookie}, "serves '" + each.serves + "'", now,
                           failed_wait))
-            spdlog::warn("'{}' goes without {} ({}): it serves '{}', and a socket serves one", each.service,
-                         to_string(each.socket.local), cookie_text(each.socket.cookie),
-                         each.serves);
+            spdlog::warn("'{}' goes without {} ({}): it serves '{}', and a socket serves one",
+                         each.service, to_string(each.socket.local),
+                         cookie_text(each.socket.cookie), each.serves);
     std::erase_if(gaps.wanted, [&](const Wanted& each) {
         return refusals_.is_waiting({each.service, each.socket.cookie}, now);
     });
@@ -213,8 +214,8 @@ std::vector<Follower::Offered> Follower::take(const std::vector<Taking>& takings
 }
 
 void Follower::serve(FollowedService& service, std::vector<Offered> offered, Milliseconds now) {
-    const bool coming =
-        std::ranges::any_of(offered, [](const Offered& each) { return !each.taking.wanted.registered; });
+    const bool coming = std::ranges::any_of(
+        offered, [](const Offered& each) { return !each.taking.wanted.registered; });
     const Leaving leaving = find_leaving(service, followed_[service.name], coming);
     if (!leaving.cookies.empty())
         spdlog::info("{} socket(s) of '{}' leave: no rule names them any more",
@@ -292,8 +293,8 @@ void Follower::enlisted(FollowedService& service, std::span<const Offered> offer
         for (std::size_t i = 0; i < std::min(takings.size(), most_told); ++i)
             words += (i == 0 ? "" : ", ") + socket_words(*takings[i]);
         if (takings.size() > most_told) words += ", …";
-        spdlog::info("'{}' {} {} socket(s) of {}: {}", service.name,
-                     group.second ? "keeps" : "got", takings.size(), group.first, words);
+        spdlog::info("'{}' {} {} socket(s) of {}: {}", service.name, group.second ? "keeps" : "got",
+                     takings.size(), group.first, words);
     }
 }
 
@@ -338,8 +339,7 @@ void Follower::tell_unmatched(const Listed& listed, const UnitProcessIds& proces
 std::string Follower::why_unmatched(const std::string& unit, bool runs) {
     if (!runs) return unit + " is not running";
     const auto all = list({all_kinds.begin(), all_kinds.end()});
-    const auto has =
-        listening_in(group_of(unit), all ? *all : Listed(), most_told);
+    const auto has = listening_in(group_of(unit), all ? *all : Listed(), most_told);
     return unit + " runs, and " +
            (has.empty() ? "listens on nothing here" : "listens on " + to_string(has));
 }

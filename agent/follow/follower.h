@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the sockets of services in step with units: asks the agent for the rules, the kernel for the
-// sockets, and registers those that a rule names and a unit holds.
+// Keeps the sockets of services in step with units: asks the agent for the rules, the kernel for
+// the sockets, and registers those that a rule names and a unit holds.
 //
 // Nothing announces a new listener, so the kernel's list of them is read every tick; that costs
 // microseconds, however many connections there are. Only when it has a socket that a rule names and

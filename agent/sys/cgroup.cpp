@@ -23,9 +23,9 @@ namespace {
 
 constexpr const char* usual_root = "/sys/fs/cgroup";
 constexpr const char* hybrid_root = "/sys/fs/cgroup/unified";
-constexpr int deepest = 32;                                // groups inside each other
+constexpr int deepest = 32;                                  // groups inside each other
 constexpr std::size_t longest_list = std::size_t{4} << 20U;  // of processes, in bytes
-constexpr std::size_t at_once = 64;  // processes that are open: a unit may have very many
+constexpr std::size_t at_once = 64;        // processes that are open: a unit may have very many
 constexpr std::size_t after_command = 19;  // fields of /proc/PID/stat from the command's end to
                                            // starttime: proc(5)
 

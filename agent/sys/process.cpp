@@ -168,8 +168,8 @@ Result<std::vector<Fd>> take_sockets(std::int32_t pid, const std::vector<ListenT
     if (!process) return fail(access_error(errno, pid, "open"));
     Search search{wanted};
     if (auto ok = look_into(process, pid, search); !ok) return pass_on(ok);
-    auto taken = outcome(search, "process " + std::to_string(pid) + " (" +
-                                     command_of(pid).value_or("?") + ")");
+    auto taken = outcome(
+        search, "process " + std::to_string(pid) + " (" + command_of(pid).value_or("?") + ")");
     if (!taken) return pass_on(taken);
     std::vector<Fd> sockets;
     for (TakenSocket& each : *taken) sockets.push_back(std::move(each.fd));

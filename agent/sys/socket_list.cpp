@@ -41,8 +41,7 @@ ListedSocket listed(const inet_diag_msg& message, Protocol protocol, Family fami
     std::memcpy(socket.local.address.bytes.data(), message.id.idiag_src,
                 family == Family::ipv4 ? 4 : 16);
     socket.local.port = ntohs(message.id.idiag_sport);
-    socket.cookie =
-        std::uint64_t{message.id.idiag_cookie[1]} << 32U | message.id.idiag_cookie[0];
+    socket.cookie = std::uint64_t{message.id.idiag_cookie[1]} << 32U | message.id.idiag_cookie[0];
     socket.inode = message.idiag_inode;
     return socket;
 }

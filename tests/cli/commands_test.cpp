@@ -138,8 +138,12 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"register", "cdn", "--pid", "7"}, "PROTOCOL ADDRESS PORT is missing"},
         Wrong{{"register", "cdn", "--pid", "0", "tcp", "::", "443"}, "'0' is no process id"},
         Wrong{{"register", "cdn", "--pid", "7", "tcp", "::"}, "three words each"},
-        Wrong{{"register", "cdn", "--unit", "x"}, "unknown option '--unit'"},
-        Wrong{{"register", "cdn", "tcp", "::", "443"}, "goes with --pid only"},
+        Wrong{{"register", "cdn", "--unit", "nginx"}, "did you mean 'nginx.service'?"},
+        Wrong{{"register", "cdn", "--unit", "a.service"}, "PROTOCOL ADDRESS PORT is missing"},
+        Wrong{{"register", "--unit", "a.service", "tcp", "::", "443"}, "SERVICE is missing"},
+        Wrong{{"register", "cdn", "--unit", "a.service", "--pid", "7", "tcp", "::", "443"},
+              "exclude each other"},
+        Wrong{{"register", "cdn", "tcp", "::", "443"}, "goes with --pid or --unit only"},
         Wrong{{"unregister", "cdn", "--cookie", "xyz"}, "'xyz' is no socket's cookie"},
         Wrong{{"detach"}, "hint: if it is meant: sluicectl detach --yes"},
         Wrong{{"--instance", "../x", "status"}, "is no name of an instance"},
@@ -438,6 +442,22 @@ TEST(Promote, OfNothingIsRefused) {
     const Outcome outcome = sluicectl({"promote", "cdn"});
     EXPECT_EQ(outcome.exit, 4);
     EXPECT_EQ(outcome.err, "sluicectl: promote: no socket of 'cdn' is staged\n");
+}
+
+TEST(Register, OfAUnitSaysOfEachSocketWhoseItIs) {
+    Sluicectl sluicectl;
+    sluicectl.agent.parts["Register"] = {{{"service", "cdn"}, {"added", 3}}};
+    sluicectl.units["nginx.service"] = {812, 812, 814};
+    const Outcome outcome =
+        sluicectl({"register", "cdn", "--unit", "nginx.service", "tcp", "::", "443"});
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    ASSERT_EQ(sluicectl.agent.calls.size(), 1u) << "one registration, all or none";
+    const Call& call = sluicectl.agent.calls[0];
+    EXPECT_EQ(call.parameters["sockets"], Json({0, 1, 2}));
+    EXPECT_EQ(call.parameters["pids"], Json({812, 812, 814}));
+    EXPECT_EQ(call.fds, (std::vector<int>{1000, 1001, 1002}));
+    EXPECT_EQ(sluicectl.asked_of_unit,
+              (std::vector{ListenTriple{Protocol::tcp, *Address::parse("::"), 443}}));
 }
 
 TEST(Unregister, TakesACookieAsSsPrintsIt) {

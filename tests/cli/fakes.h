@@ -93,6 +93,8 @@ struct Sluicectl {
     std::string sealed;  // what was handed over
     std::vector<Address> host_addresses;
     std::vector<std::string> passed_names;  // of LISTEN_FDS: descriptors that are none, 1000 and on
+    std::map<std::string, std::vector<std::int32_t>> units;  // a socket of each of these processes
+    std::vector<ListenTriple> asked_of_unit;
     std::string connected_to;
     std::chrono::milliseconds timeout{0};
 
@@ -141,6 +143,15 @@ struct Sluicectl {
             for (const std::string& name : passed_names)
                 passed.push_back({name, Fd(1000 + static_cast<int>(passed.size()))});
             return passed;
+        };
+        world.take_unit =
+            [this](const std::string&, const std::string& unit,
+                   const std::vector<ListenTriple>& triples) -> Result<std::vector<TakenSocket>> {
+            asked_of_unit = triples;
+            std::vector<TakenSocket> taken;
+            for (const std::int32_t pid : units.at(unit))
+                taken.push_back({Fd(1000 + static_cast<int>(taken.size())), pid});
+            return taken;
         };
         Outcome outcome;
         outcome.exit = run(words, world);
