@@ -6,8 +6,10 @@
 
 #include "core/config_dataplane.h"
 #include "core/config_reader.h"
+#include "core/listen.h"
 #include "core/lint.h"
 #include "core/text.h"
+#include "core/unit_name.h"
 #include "sluice/abi.h"
 
 namespace sluice {
@@ -277,6 +279,7 @@ class Parser {
     void read_service(const ConfigFile& file, const std::string& name, const YamlNode& node) {
         ServiceConfig& service = config_.services[name];
         if (node.is_empty() || (node.is_scalar() && node.is_null)) return;
+        const YamlNode* sockets = nullptr;
         reader_.take_map(
             file, node, "a service",
             {{"description",
@@ -300,7 +303,10 @@ class Parser {
                   service.mixed_ports = reader_.boolean(file, v, "mixed_ports").value_or(false);
               }},
              {"sockets",
-              [&](const YamlNode&, const YamlNode& v) { read_follow(file, v, service.sockets); }},
+              [&](const YamlNode&, const YamlNode& v) {
+                  read_follow(file, v, service.sockets);
+                  sockets = &v;
+              }},
              {"bindings", [&](const YamlNode&, const YamlNode& v) {
                   reader_.each_item(file, v, "bindings", [&](const YamlNode& item) {
                       if (item.is_scalar())
@@ -309,6 +315,24 @@ class Parser {
                           read_binding(file, item, shared(name));
                   });
               }}});
+        if (sockets != nullptr && !service.mixed_ports) judge_ports(file, *sockets, service);
+    }
+
+    // What is taken by such rules is registered like any other socket: on one local port.
+    void judge_ports(const ConfigFile& file, const YamlNode& node, const ServiceConfig& service) {
+        std::map<std::pair<Protocol, Family>, ListenTriple> first;
+        for (const FollowRule& rule : service.sockets)
+            for (const ListenTriple& triple : rule.listen) {
+                const auto other =
+                    first.try_emplace({triple.protocol, triple.address.family}, triple).first;
+                if (other->second.port == triple.port) continue;
+                reader_.error(file, node,
+                              to_string(other->second) + " and " + to_string(triple) +
+                                  " are on two ports, and any of a service's sockets may get any "
+                                  "lookup",
+                              "make it two services, or set mixed_ports: true");
+                return;
+            }
     }
 
     void read_rule(const ConfigFile& file, const YamlNode& node, RegisterRule& rule) {
@@ -331,7 +355,11 @@ class Parser {
                 file, item, "an element of sockets",
                 {{"unit",
                   [&](const YamlNode&, const YamlNode& v) {
-                      rule.unit = reader_.text(file, v, "unit").value_or("");
+                      if (const auto text = reader_.text(file, v, "unit")) {
+                          auto unit = parse_unit_name(*text);
+                          if (!unit) reader_.error(file, v, unit.error());
+                          rule.unit = unit.value_or("");
+                      }
                   }},
                  {"listen", [&](const YamlNode&, const YamlNode& v) {
                       reader_.each_item(file, v, "listen", [&](const YamlNode& one) {

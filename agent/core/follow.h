@@ -14,15 +14,11 @@
 #include <nlohmann/json.hpp>
 
 #include "core/config.h"
+#include "core/listen.h"
 
 namespace sluice {
 
 using Json = nlohmann::json;
-
-std::string to_string(const ListenTriple& triple);  // "tcp 0.0.0.0 443", as the config has it
-Result<ListenTriple> parse_listen_triple(std::string_view text);
-// "tcp 0.0.0.0 443, tcp :: 443"
-std::string to_string(const std::vector<ListenTriple>& triples);
 
 // A TCP listener or an unconnected UDP socket of the host, as sock_diag(7) lists it.
 struct ListedSocket {

@@ -7,7 +7,7 @@ namespace sluice {
 namespace {
 
 // A follower asks once a second; it may be restarting, or the machine be busy.
-constexpr std::chrono::seconds follower_patience{15};
+constexpr std::chrono::seconds follower_patience{10};
 
 }  // namespace
 

@@ -24,8 +24,9 @@ constexpr std::size_t most_in_one_reply = 20'000;  // beyond, a client has to as
 constexpr std::size_t largest_bundle = std::size_t{1} << 30U;  // of all files of a config
 constexpr std::int64_t longest_confirm = 7 * 24 * 3600;        // seconds
 
-constexpr std::array<std::string_view, 9> reading_methods = {
-    "Status", "Bindings", "Services", "Sockets", "Following", "Config", "Explain", "Plan", "History"};
+constexpr std::array<std::string_view, 9> reading_methods = {"Status",  "Bindings",  "Services",
+                                                             "Sockets", "Following", "Config",
+                                                             "Explain", "Plan",      "History"};
 
 // Missing and null are the same: the types were checked against the interface.
 template <class T>

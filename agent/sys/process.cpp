@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/follow.h"
+#include "core/listen.h"
 #include "sys/cgroup.h"
 #include "sys/socket_facts.h"
 

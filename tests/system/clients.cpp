@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
+#include <numeric>
 #include <poll.h>
 #include <stdexcept>
 #include <sys/socket.h>
@@ -119,6 +120,72 @@ void KeepsConnecting::wait_for(unsigned more) const {
 std::vector<std::string> KeepsConnecting::stop() {
     stop_ = true;
     if (thread_.joinable()) thread_.join();
+    return failures_;
+}
+
+namespace {
+
+// "" when the answer came.
+std::string fetch(const SocketAddress& from) {
+    const Fd fd(::socket(from.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // Closed by a reset: so many connections would leave too many behind that wait.
+    const linger at_once{1, 0};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (::connect(fd.get(), from.get(), from.size) != 0)
+        return std::string("connect: ") + std::strerror(errno);
+    constexpr std::string_view question = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    if (::send(fd.get(), question.data(), question.size(), MSG_NOSIGNAL) < 0)
+        return std::string("ask: ") + std::strerror(errno);
+    std::string answer;
+    while (!answer.ends_with("done\n")) {
+        if (!readable(fd, patience_ms)) return "no answer";
+        std::array<char, 4096> buffer{};
+        const ssize_t got = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+        if (got < 0) return std::string("hear: ") + std::strerror(errno);
+        if (got == 0) return "closed after " + std::to_string(answer.size()) + " bytes";
+        answer.append(buffer.data(), static_cast<std::size_t>(got));
+    }
+    return answer.starts_with("HTTP/1.1 200") ? "" : answer.substr(0, answer.find('\r'));
+}
+
+}  // namespace
+
+KeepsFetching::KeepsFetching(const std::string& from, std::size_t clients) : done_(clients) {
+    for (std::size_t i = 0; i < clients; ++i)
+        threads_.emplace_back([this, i, address = sockaddr_of(from)] {
+            while (!stop_) {
+                const std::string failure = fetch(address);
+                if (!failure.empty()) {
+                    const std::lock_guard lock(mutex_);
+                    ++failures_[failure];
+                    ++failed_;
+                }
+                ++done_[i];
+            }
+        });
+}
+
+KeepsFetching::~KeepsFetching() { stop(); }
+
+void KeepsFetching::wait_for(unsigned more) const {
+    const auto all = [&] { return std::accumulate(done_.begin(), done_.end(), 0U); };
+    const unsigned goal = all() + more;
+    if (!eventually([&] { return all() >= goal; }))
+        throw std::runtime_error("the clients make no progress");
+}
+
+void KeepsFetching::settle() const {
+    for (const auto& done : done_) {
+        const unsigned before = done;
+        if (!eventually([&] { return done > before; }))
+            throw std::runtime_error("a client makes no progress");
+    }
+}
+
+std::map<std::string, unsigned> KeepsFetching::stop() {
+    stop_ = true;
+    for (std::thread& thread : threads_)
+        if (thread.joinable()) thread.join();
     return failures_;
 }
 

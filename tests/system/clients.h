@@ -4,6 +4,8 @@
 #pragma once
 
 #include <atomic>
+#include <map>
+#include <mutex>
 #include <string>
 #include <sys/socket.h>
 #include <thread>
@@ -56,6 +58,29 @@ class KeepsConnecting {
     std::atomic<unsigned> done_ = 0;
     std::vector<std::string> failures_;
     std::thread thread_;
+};
+
+// Fetches `/` by HTTP again and again, each time over a new connection, until stopped. A fetch is
+// done when its answer is there: a connection that is accepted and then reset has failed.
+class KeepsFetching {
+  public:
+    explicit KeepsFetching(const std::string& from, std::size_t clients = 2);
+    ~KeepsFetching();
+    KeepsFetching(const KeepsFetching&) = delete;
+    KeepsFetching& operator=(const KeepsFetching&) = delete;
+
+    void wait_for(unsigned more) const;  // until that many more have ended
+    void settle() const;                 // until all that are under way have ended
+    unsigned failed() const { return failed_; }
+    std::map<std::string, unsigned> stop();  // how the failed ones failed, and how many
+
+  private:
+    std::atomic<bool> stop_ = false;
+    std::atomic<unsigned> failed_ = 0;
+    std::vector<std::atomic<unsigned>> done_;  // by client
+    std::mutex mutex_;
+    std::map<std::string, unsigned> failures_;
+    std::vector<std::thread> threads_;
 };
 
 // A connection to one of the agent's Unix sockets that says exactly what it is told to.
