@@ -114,21 +114,23 @@ constexpr std::array table = {
     Command{"unbind", "PROTOCOL PREFIX PORT", "remove runtime bindings",
             "Lists with commas are one change.", "sluicectl unbind tcp,udp 192.0.2.200 443", 3, 3,
             unbind_options, command::unbind},
-    Command{"register",
-            "[SERVICE] [--fd N… | --pid PID | --unit UNIT] [--replace | --staged] [PROTOCOL ADDRESS "
-            "PORT …]",
-            "hand sockets to the agent for a service, all or none",
-            "Without --fd, --pid or --unit: the sockets of LISTEN_FDS (systemd). Without SERVICE "
-            "as well: "
-            "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name. "
-            "With --pid and --unit: every triple names one kind of socket, all its members are taken; no "
-            "match is an error. With --replace the sockets that served get nothing new and drain; "
-            "those that are staged, or wait for `demote`, stay. With --staged the sockets get "
-            "nothing until `promote`, beside others that are staged; one that closes meanwhile is "
-            "forgotten, and none serves by itself when those that serve are gone. The same socket "
-            "again changes nothing, but that --replace has one that waits serve.",
-            "sluicectl register cdn --unit nginx.service tcp 0.0.0.0 443 tcp :: 443", 0, any, register_options,
-            command::enlist},
+    Command{
+        "register",
+        "[SERVICE] [--fd N… | --pid PID | --unit UNIT] [--replace | --staged] [PROTOCOL ADDRESS "
+        "PORT …]",
+        "hand sockets to the agent for a service, all or none",
+        "Without --fd, --pid or --unit: the sockets of LISTEN_FDS (systemd). Without SERVICE "
+        "as well: "
+        "each under its FileDescriptorName in LISTEN_FDNAMES, one registration a name. "
+        "With --pid and --unit: every triple names one kind of socket, all its members are taken; "
+        "no "
+        "match is an error. With --replace the sockets that served get nothing new and drain; "
+        "those that are staged, or wait for `demote`, stay. With --staged the sockets get "
+        "nothing until `promote`, beside others that are staged; one that closes meanwhile is "
+        "forgotten, and none serves by itself when those that serve are gone. The same socket "
+        "again changes nothing, but that --replace has one that waits serve.",
+        "sluicectl register cdn --unit nginx.service tcp 0.0.0.0 443 tcp :: 443", 0, any,
+        register_options, command::enlist},
     Command{"unregister", "SERVICE [--cookie COOKIE]", "take a service's sockets out", "",
             "sluicectl unregister cdn --cookie 1f4", 1, 1, unregister_options, command::unregister},
     Command{"promote", "SERVICE", "switch to the sockets that are staged, in one step",

@@ -6,8 +6,8 @@
 
 #include "core/config_dataplane.h"
 #include "core/config_reader.h"
-#include "core/listen.h"
 #include "core/lint.h"
+#include "core/listen.h"
 #include "core/text.h"
 #include "core/unit_name.h"
 #include "sluice/abi.h"

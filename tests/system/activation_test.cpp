@@ -110,8 +110,8 @@ TEST_F(Activation, AClientStartsTheAgentByItsSocket) {
     control_.reset();
     const std::string path = scratch() + "/activated";
     Command command = sluiced();
-    command.words.insert(command.words.begin(), {"/usr/bin/systemd-socket-activate", "-l", path,
-                                                 "--fdname=control"});
+    command.words.insert(command.words.begin(),
+                         {"/usr/bin/systemd-socket-activate", "-l", path, "--fdname=control"});
     command.environment.clear();
     Process activator(command);
     ASSERT_TRUE(eventually([&] { return ::access(path.c_str(), F_OK) == 0; }));
