@@ -29,6 +29,10 @@ constexpr int out_of_the_way = 1000;
 
 std::int64_t now() { return Clock::now().time_since_epoch().count(); }
 
+double milliseconds(const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3;
+}
+
 std::vector<char*> pointers(std::vector<std::string>& texts) {
     std::vector<char*> list;
     for (std::string& text : texts) list.push_back(text.data());
@@ -120,6 +124,7 @@ Result<Ran> run_sluicectl(const Programs& programs, const std::vector<std::strin
     rusage usage{};
     if (::wait4(pid, &status, 0, &usage) != pid) return fail_errno(errno, "wait");
     ran.milliseconds = milliseconds_since(start);
+    ran.cpu_milliseconds = milliseconds(usage.ru_utime) + milliseconds(usage.ru_stime);
     ran.peak_kib = usage.ru_maxrss;
     ran.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return ran;
@@ -209,6 +214,12 @@ Result<> AgentProcess::stop() {
     if (::waitpid(std::exchange(pid_, -1), &status, 0) < 0) return fail_errno(errno, "wait");
     if (status != 0) return fail(Failure::failed, "sluiced ended with " + std::to_string(status));
     return {};
+}
+
+double AgentProcess::cpu_milliseconds() const {
+    double nanoseconds = 0;
+    std::ifstream("/proc/" + std::to_string(pid_) + "/schedstat") >> nanoseconds;
+    return nanoseconds / 1e6;
 }
 
 std::int64_t AgentProcess::memory(const std::string& key) const {

@@ -30,6 +30,7 @@ struct Programs {
 // One sluicectl that ran to its end.
 struct Ran {
     double milliseconds = 0;
+    double cpu_milliseconds = 0;
     std::int64_t peak_kib = 0;  // resident
     int exit = -1;
     std::string out, err;  // files
@@ -76,6 +77,8 @@ class AgentProcess {
 
     double ready_milliseconds() const { return ready_; }
     Result<> stop();
+    // What its loop's thread has used of the processor so far.
+    double cpu_milliseconds() const;
     // Of /proc/PID/status, in KiB: VmRSS, VmHWM, …
     std::int64_t memory(const std::string& key) const;
     // VmHWM begins anew.

@@ -100,7 +100,7 @@ std::uint64_t slab_bytes() {
 Result<Bindings> bindings_of(const Table& table, std::uint32_t services) {
     std::vector<SharedText> names;
     for (std::uint32_t i = 0; i < services; ++i)
-        names.push_back(std::make_shared<const std::string>("service-" + std::to_string(i)));
+        names.push_back(SharedText("service-" + std::to_string(i)));
     std::vector<Binding> all;
     for (const Entry& entry : table.entries) {
         Binding binding;

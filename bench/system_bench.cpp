@@ -165,7 +165,7 @@ kernel::NewSocket describe(const Fd& fd, Protocol protocol) {
 
 Result<Bindings> bindings_of(std::size_t size) {
     const Table table = edge_mix({Family::ipv4, size, 1, 1, 1});
-    const auto other = std::make_shared<const std::string>("other");
+    const auto other = SharedText("other");
     std::vector<Binding> all;
     for (const Entry& entry : table.entries) {
         if (entry.prefix.address.bytes[0] == 127) continue;

@@ -3,15 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "core/address.h"
+#include "core/shared_text.h"
 
 namespace sluice {
-
-// Text that many bindings share (service names, file names, notes). Never null in a valid binding.
-using SharedText = std::shared_ptr<const std::string>;
 
 // What a binding matches; also its identity. Two bindings of one owner never have the same match.
 struct Match {
@@ -38,21 +35,19 @@ Result<std::string> parse_service_name(std::string_view text);
 struct Target {
     enum class Kind : std::uint8_t { service, reject, pass };
 
-    static Target service(SharedText name) { return {Kind::service, std::move(name)}; }
-    static Target service(std::string name) {
-        return service(std::make_shared<const std::string>(std::move(name)));
-    }
-    static Target reject() { return {Kind::reject, nullptr}; }
-    static Target pass() { return {Kind::pass, nullptr}; }
+    static Target service(SharedText name) { return {std::move(name), Kind::service}; }
+    static Target service(std::string name) { return service(SharedText(std::move(name))); }
+    static Target reject() { return {nullptr, Kind::reject}; }
+    static Target pass() { return {nullptr, Kind::pass}; }
 
     bool is_service() const { return kind == Kind::service; }
     bool is_service(std::string_view wanted) const { return is_service() && *name == wanted; }
     bool operator==(const Target& other) const {
-        return kind == other.kind && (kind != Kind::service || *name == *other.name);
+        return kind == other.kind && (kind != Kind::service || name.equal(other.name));
     }
 
-    Kind kind = Kind::pass;
     SharedText name;  // of the service; null for reject and pass
+    Kind kind = Kind::pass;
 };
 std::string to_string(const Target& target);  // "cdn", "(reject)", "(pass)"
 
@@ -61,7 +56,7 @@ std::string_view to_string(Owner owner);
 
 struct Binding {
     Match match;
-    Target target;
+    [[no_unique_address]] Target target;  // what follows fits behind its kind
     Owner owner = Owner::config;
     std::int32_t line = 0;   // in `file`; 0: none
     std::int64_t since = 0;  // seconds since 1970; 0: unknown
@@ -73,6 +68,7 @@ struct Binding {
         return match == other.match && target == other.target && owner == other.owner;
     }
 };
+static_assert(sizeof(Binding) == 64, "a million of them are 64 MB");
 std::string to_string(const Binding& binding);  // "tcp 192.0.2.0/24 443 -> cdn"
 
 }  // namespace sluice

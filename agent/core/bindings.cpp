@@ -161,16 +161,42 @@ std::vector<Considered> Bindings::consider(Protocol protocol, const Address& add
     return considered;
 }
 
-const Binding* Bindings::covering(const Match& match) const {
-    for (int length = match.prefix.length; length >= 0; --length) {
-        const Binding* best = nullptr;
-        for (const Binding& binding :
-             on(match.protocol, Prefix::of(match.prefix.address, length))) {
-            if (binding.match == match || !binding.match.ports.contains(match.ports)) continue;
-            if (best == nullptr || more_specific(binding.match, best->match)) best = &binding;
-        }
-        if (best != nullptr) return best;
+namespace {
+
+// The end of what is bound on the (protocol, prefix) of element `start`.
+std::size_t end_of_prefix(std::span<const Binding> table, std::size_t start) {
+    std::size_t end = start + 1;
+    while (end < table.size() && same_prefix(table[start].match, table[end].match)) ++end;
+    return end;
+}
+
+bool encloses(const Match& outer, const Match& inner) {
+    return outer.protocol == inner.protocol && outer.prefix.contains(inner.prefix);
+}
+
+// The narrowest of one prefix that answers all of `match`, and is not itself. Ranges nest and are
+// sorted by first port, wider first: from the back, the first that does is the narrowest.
+const Binding* narrowest(std::span<const Binding> on_prefix, const Match& match) {
+    for (auto at = on_prefix.rbegin(); at != on_prefix.rend(); ++at)
+        if (at->match.ports.contains(match.ports) && at->match != match) return &*at;
+    return nullptr;
+}
+
+}  // namespace
+
+const Binding* Coverings::of(const Match& match) {
+    // Whatever encloses the match sorts before it, or is on its own prefix.
+    while (next_ < table_.size() &&
+           (table_[next_].match < match || same_prefix(table_[next_].match, match))) {
+        const std::size_t end = end_of_prefix(table_, next_);
+        while (!open_.empty() && !encloses(open_.back().front().match, table_[next_].match))
+            open_.pop_back();
+        open_.push_back(table_.subspan(next_, end - next_));
+        next_ = end;
     }
+    while (!open_.empty() && !encloses(open_.back().front().match, match)) open_.pop_back();
+    for (auto each = open_.rbegin(); each != open_.rend(); ++each)
+        if (const Binding* found = narrowest(*each, match); found != nullptr) return found;
     return nullptr;
 }
 

@@ -53,9 +53,6 @@ class Bindings {
     // specific first, each with why it lost.
     std::vector<Considered> consider(Protocol protocol, const Address& address,
                                      std::uint16_t port) const;
-    // What answers the whole of `match` when the binding with exactly that match is left out: the
-    // next wider one. Null when nothing does. O(lengths * log n).
-    const Binding* covering(const Match& match) const;
 
   private:
     friend struct Overlay;
@@ -63,6 +60,21 @@ class Bindings {
         : bindings_(std::make_shared<std::vector<Binding>>(std::move(bindings))) {}
     static Result<Bindings> check_sorted(std::vector<Binding> bindings);
     std::shared_ptr<std::vector<Binding>> bindings_;  // null: none
+};
+
+// What answers the whole of a match when the binding with exactly that match is left out: the next
+// wider one. For many matches, asked in the order of tables: all of them together cost one walk
+// through the table, which must outlive this.
+class Coverings {
+  public:
+    explicit Coverings(const Bindings& table) : table_(table.all()) {}
+    // Null when nothing does. No match before one that was asked for already.
+    const Binding* of(const Match& match);
+
+  private:
+    std::span<const Binding> table_;
+    std::size_t next_ = 0;  // the first that is not in `open_` and was not
+    std::vector<std::span<const Binding>> open_;  // of one prefix each, that encloses the next one
 };
 
 // Several owners, one table: a runtime binding answers over the config's with the same match, or

@@ -113,7 +113,7 @@ class Parser {
             return nullptr;
         }
         ConfigFile& file = loaded_.emplace_back();
-        file.name = std::make_shared<const std::string>(known_as);
+        file.name = SharedText(known_as);
         file.text = std::move(*text);
         // The main file is the same by whatever path it was named.
         hash_into(config_.content, config_.files.empty() ? std::string_view() : known_as);
@@ -127,7 +127,7 @@ class Parser {
                            const ConfigFile* from = nullptr, const YamlNode* node = nullptr) {
         const auto missing = [&](const Error& error) {
             ConfigFile nothing;
-            nothing.name = std::make_shared<const std::string>(known_as);
+            nothing.name = SharedText(known_as);
             if (from != nullptr)
                 reader_.error(*from, *node, "cannot read " + quoted(known_as) + ": " + error.why());
             else
@@ -459,7 +459,7 @@ class Parser {
 
     SharedText shared(const std::string& name) {
         auto& text = names_[name];
-        if (text == nullptr) text = std::make_shared<const std::string>(name);
+        if (text == nullptr) text = SharedText(name);
         return text;
     }
 

@@ -86,7 +86,7 @@ class Texts {
     template <class Make>
     SharedText plain(std::string_view key, Make make) {
         auto& shared = texts_[std::string(key)];
-        if (shared == nullptr) shared = std::make_shared<const std::string>(make());
+        if (shared == nullptr) shared = SharedText(make());
         return shared;
     }
     std::unordered_map<std::string, SharedText> texts_;

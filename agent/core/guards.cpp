@@ -62,7 +62,7 @@ void judge_protected(std::vector<RefusedBy>& refusals, const GuardedChange& chan
     const auto look = [&](const std::vector<Change>& changes, ChangeKind kind) {
         for (const Change& one : changes)
             for (const Prefix& prefix : prefixes)
-                if (prefix.contains(one.binding.match.prefix)) {
+                if (prefix.contains(one.binding->match.prefix)) {
                     touched.insert(prefix);
                     concern(refused, one, kind);
                     break;
@@ -95,10 +95,10 @@ void judge_unserved(std::vector<RefusedBy>& refusals, const GuardedChange& chang
     RefusedBy refused = refusal("unserved", Allow::unserved, "");
     std::set<std::string> names;
     for (const Change& one : change.plan->moved) {
-        const Target &from = one.other, &to = one.binding.target;
+        const Target &from = one.other, &to = one.binding->target;
         if (!from.is_service() || !to.is_service()) continue;
-        const Protocol protocol = one.binding.match.protocol;
-        const Family family = one.binding.match.prefix.address.family;
+        const Protocol protocol = one.binding->match.protocol;
+        const Family family = one.binding->match.prefix.address.family;
         if (!facts.served(*from.name, protocol, family) || facts.served(*to.name, protocol, family))
             continue;
         names.insert(*to.name);
@@ -142,7 +142,7 @@ void judge_hosts(std::vector<RefusedBy>& refusals, const GuardedChange& change,
         if (list.find(to_string(taken.address)) == std::string::npos)
             list += (list.empty() ? "" : ", ") + to_string(taken.address);
         if (matches.insert(taken.binding->match).second)
-            concern(refused, {*taken.binding, Target::pass()}, ChangeKind::added);
+            concern(refused, {taken.binding, Target::pass()}, ChangeKind::added);
     }
     if (refused.count == 0) return;
     refused.message = "it takes every port of " + list +

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/health.h"
 
+#include "core/by_name.h"
 #include "core/replies.h"
 #include "core/text.h"
 
@@ -51,18 +52,20 @@ ClassMask class_bit(Protocol protocol, Family family) {
 
 TableUse count_use(const Bindings& effective) {
     TableUse use;
+    ByName<ServiceUse> services;
     for (const Binding& binding : effective) {
         ++(binding.owner == Owner::config ? use.config : use.runtime);
         if (binding.target.kind == Target::Kind::reject) ++use.rejects;
         if (binding.target.kind == Target::Kind::pass) ++use.passes;
         if (!binding.target.is_service()) continue;
-        ServiceUse& service = use.services[*binding.target.name];
+        ServiceUse& service = services[binding.target.name];
         ++service.bindings;
         const unsigned cls = class_of(binding.match.protocol, binding.match.prefix.address.family);
         service.needs |= static_cast<ClassMask>(1U << cls);
         ++service.by_class.at(cls);
         add_udp_sample(service.udp_samples, binding.match);
     }
+    use.services = services.take();
     return use;
 }
 

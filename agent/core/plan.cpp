@@ -10,26 +10,22 @@ Target answerer(const Binding* binding) {
     return binding == nullptr ? Target::pass() : binding->target;
 }
 
-// Who answers in `table` for traffic of a match that has no binding of its own there.
-Target otherwise(const Bindings& table, const Match& match) {
-    return answerer(table.covering(match));
-}
-
 void compare_bindings(Plan& plan, const Bindings& from, const Bindings& to) {
     if (from.shares(to)) return;
+    Coverings before(from), after(to);
     auto old = from.begin();
     auto fresh = to.begin();
     while (old != from.end() || fresh != to.end()) {
         const bool only_old = fresh == to.end() || (old != from.end() && old->match < fresh->match);
         const bool only_fresh = !only_old && (old == from.end() || fresh->match < old->match);
         if (only_old) {
-            plan.removed.push_back({*old, otherwise(to, old->match)});
+            plan.removed.push_back({&*old, answerer(after.of(old->match))});
             ++old;
         } else if (only_fresh) {
-            plan.added.push_back({*fresh, otherwise(from, fresh->match)});
+            plan.added.push_back({&*fresh, answerer(before.of(fresh->match))});
             ++fresh;
         } else {
-            if (!(old->target == fresh->target)) plan.moved.push_back({*fresh, old->target});
+            if (!(old->target == fresh->target)) plan.moved.push_back({&*fresh, old->target});
             if (old->owner != fresh->owner) plan.other_changes = true;
             ++old;
             ++fresh;
@@ -105,7 +101,9 @@ Plan make_plan(const Generation& from_generation, const Bindings& from,
     Plan plan;
     plan.base = from_generation.number;
     plan.bindings = to.size();
-    compare_bindings(plan, from, to);
+    plan.from = from;
+    plan.to = to;
+    compare_bindings(plan, plan.from, plan.to);
     compare_services(plan, from_generation.services, to_generation.services);
     if (!(from_generation.admins == to_generation.admins) ||
         !(from_generation.guards == to_generation.guards) ||

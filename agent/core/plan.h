@@ -14,12 +14,10 @@
 namespace sluice {
 
 struct Change {
-    Binding binding;  // added and moved: as it will be; removed: as it was
-    Target other;     // added: what it takes the traffic from; moved: who had it; removed: who gets
-                      // it. Target::pass() stands for "the kernel's ordinary lookup" too.
-    bool operator==(const Change& o) const {
-        return binding.same_meaning(o.binding) && other == o.other;
-    }
+    const Binding* binding;  // added and moved: as it will be; removed: as it was. In the plan's
+                             // tables: a million changes are not a million copies
+    Target other;  // added: what it takes the traffic from; moved: who had it; removed: who gets
+                   // it. Target::pass() stands for "the kernel's ordinary lookup" too.
 };
 
 enum class ChangeKind : std::uint8_t { added, moved, removed };
@@ -57,6 +55,7 @@ struct Warning {
 
 struct Plan {
     std::uint64_t base = 0;                     // the generation it was made against
+    Bindings from, to;                          // what its changes point into
     std::vector<Change> added, moved, removed;  // in the order of tables
     std::size_t bindings = 0;                   // how many answer afterwards
     std::vector<ServiceChange> services;

@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <map>
+
+#include "core/by_name.h"
 
 namespace sluice {
 namespace {
@@ -49,7 +50,7 @@ KindWords words_of(ChangeKind kind) {
 }
 
 Json change_json(ChangeKind kind, const Change& change) {
-    Json item = binding_json(change.binding, false);
+    Json item = binding_json(*change.binding, false);
     item[words_of(kind).other] = target_word(change.other);
     return item;
 }
@@ -82,15 +83,20 @@ Json per_service_json(const Plan& plan) {
     struct Row {
         std::size_t added = 0, gained = 0, lost = 0, removed = 0;
     };
-    std::map<std::string, Row> rows;
-    for (const Change& change : plan.added) ++rows[target_word(change.binding.target)].added;
-    for (const Change& change : plan.removed) ++rows[target_word(change.binding.target)].removed;
+    ByName<Row> rows;
+    const SharedText reject("reject"), pass("pass");
+    const auto row_of = [&](const Target& target) -> Row& {
+        if (target.is_service()) return rows[target.name];
+        return rows[target.kind == Target::Kind::reject ? reject : pass];
+    };
+    for (const Change& change : plan.added) ++row_of(change.binding->target).added;
+    for (const Change& change : plan.removed) ++row_of(change.binding->target).removed;
     for (const Change& change : plan.moved) {
-        ++rows[target_word(change.binding.target)].gained;
-        ++rows[target_word(change.other)].lost;
+        ++row_of(change.binding->target).gained;
+        ++row_of(change.other).lost;
     }
     Json list = Json::array();
-    for (const auto& [name, row] : rows)
+    for (const auto& [name, row] : rows.take())
         list.push_back({{"name", name},
                         {"added", row.added},
                         {"moved_to", row.gained},
@@ -204,20 +210,30 @@ Json plan_head_json(const Plan& plan) {
 }
 
 ChangesView::ChangesView(const Plan& plan, std::size_t most_of_each) {
-    const auto take = [&](ChangeKind kind, const std::vector<Change>& list) {
-        for (std::size_t i = 0; i < std::min(list.size(), most_of_each); ++i)
-            changes_.emplace_back(kind, &list[i]);
+    const auto take = [&](ChangeKind kind, std::span<const Change> list) {
+        lists_.push_back({kind, list.first(std::min(list.size(), most_of_each))});
     };
     take(ChangeKind::added, plan.added);
     take(ChangeKind::moved, plan.moved);
     take(ChangeKind::removed, plan.removed);
 }
 
+std::size_t ChangesView::size() const {
+    std::size_t size = 0;
+    for (const List& list : lists_) size += list.changes.size();
+    return size;
+}
+
 Json ChangesView::part(std::size_t from, std::size_t count) const {
-    Json lists = {{"added", Json::array()}, {"moved", Json::array()}, {"removed", Json::array()}};
-    for (std::size_t i = from; i < std::min(from + count, changes_.size()); ++i) {
-        const auto& [kind, change] = changes_[i];
-        lists[words_of(kind).list].push_back(change_json(kind, *change));
+    Json lists = Json::object();
+    for (const auto& [kind, changes] : lists_) {
+        Json& list = lists[words_of(kind).list] = Json::array();
+        const std::size_t skipped = std::min(from, changes.size());
+        const std::size_t taken = std::min(count, changes.size() - skipped);
+        for (const Change& change : changes.subspan(skipped, taken))
+            list.push_back(change_json(kind, change));
+        from -= skipped;
+        count -= taken;
     }
     return lists;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -36,12 +37,17 @@ class ChangesView {
   public:
     // At most so many of each list. The plan must outlive it.
     ChangesView(const Plan& plan, std::size_t most_of_each);
-    std::size_t size() const { return changes_.size(); }
+    std::size_t size() const;
     // {"added": […], "moved": […], "removed": […]} of elements from .. from+count-1
     Json part(std::size_t from, std::size_t count) const;
 
   private:
-    std::vector<std::pair<ChangeKind, const Change*>> changes_;
+    // Those of one kind: the first of the plan's.
+    struct List {
+        ChangeKind kind;
+        std::span<const Change> changes;
+    };
+    std::vector<List> lists_;
 };
 
 // One generation of `history`.

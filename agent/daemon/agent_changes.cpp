@@ -9,6 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "core/by_name.h"
 #include "core/replies.h"
 #include "core/text.h"
 #include "daemon/agent.h"
@@ -228,16 +229,16 @@ std::vector<RefusedBy> Agent::judge(const Generation& to, const Plan& plan, cons
 
 // What the operator should know about what is made to answer.
 void Agent::add_warnings(Plan& plan, const Generation& to, const TableUse& use) const {
-    std::set<std::string> services;
+    ByName<std::size_t> services;
     std::set<Prefix> prefixes;
     for (const auto* changes : {&plan.added, &plan.moved})
         for (const Change& change : *changes) {
-            if (change.binding.target.is_service()) services.insert(*change.binding.target.name);
-            if (change.binding.target.kind != Target::Kind::pass &&
-                prefixes.size() < routes_checked)
-                prefixes.insert(change.binding.match.prefix);
+            const Binding& binding = *change.binding;
+            if (binding.target.is_service()) ++services[binding.target.name];
+            if (binding.target.kind != Target::Kind::pass && prefixes.size() < routes_checked)
+                prefixes.insert(binding.match.prefix);
         }
-    for (const std::string& name : services) {
+    for (const auto& [name, changes] : services.take()) {
         const auto config = to.services.find(name);
         const auto used = use.services.find(name);
         if (config == to.services.end() || used == use.services.end()) continue;
@@ -482,7 +483,7 @@ Result<Plan> Agent::bind(const BindRequest& request, const Author& by) {
     made.note = request.note;
     std::vector<Binding> runtime(made.runtime.begin(), made.runtime.end());
     const SharedText note =
-        request.note.empty() ? nullptr : std::make_shared<const std::string>(request.note);
+        request.note.empty() ? nullptr : SharedText(request.note);
     for (const Match& match : request.matches) {
         const Binding* config = made.config.find(match);
         if (config != nullptr && config->target == request.target &&

@@ -30,7 +30,7 @@ class Reader {
     explicit Reader(const Maps& maps) : maps_(maps), half_(maps.active()) {
         const ServiceTable services(maps.services);
         for (const auto& [name, id] : services.all())
-            names_[id] = std::make_shared<const std::string>(name);
+            names_[id] = SharedText(name);
     }
 
     template <class Key>

@@ -27,7 +27,7 @@ class IndexTest : public FreshWorld {
     }
     // `count` hosts from 10.0.0.0 on, and as many of IPv6.
     static Bindings hosts(std::uint32_t count, const std::string& service = "www") {
-        const auto name = std::make_shared<const std::string>(service);
+        const auto name = SharedText(service);
         std::vector<Binding> all;
         for (std::uint32_t i = 0; i < count; ++i)
             for (const Family family : {Family::ipv4, Family::ipv6}) {

@@ -43,7 +43,7 @@ TEST(Binding, IsPrintedInTheWordsOfTheCommandLine) {
 TEST(Binding, HasTheSameMeaningWhateverFileLineNoteAndTimeSay) {
     Binding other = binding_at("tcp 192.0.2.0/24 443 -> cdn", "conf.d/cdn.yaml", 9);
     other.since = 12;
-    other.note = std::make_shared<const std::string>("why");
+    other.note = SharedText("why");
     const Binding one = binding("tcp 192.0.2.0/24 443 -> cdn");
     EXPECT_TRUE(one.same_meaning(other));
     EXPECT_FALSE(one.same_meaning(binding("tcp 192.0.2.0/24 443 -> www")));
@@ -294,7 +294,7 @@ TEST(Covering, IsTheNextWiderBindingThatAnswersTheWholeMatch) {
         table({"tcp 0.0.0.0/0 any -> world", "tcp 192.0.2.0/24 1-1000 -> low",
                "tcp 192.0.2.0/24 80-90 -> range", "tcp 192.0.2.0/25 443 -> https"});
     const auto covering = [&](std::string_view text) {
-        const Binding* found = bindings.covering(match(text));
+        const Binding* found = Coverings(bindings).of(match(text));
         return found == nullptr ? "-" : to_string(found->target);
     };
     EXPECT_EQ(covering("tcp 192.0.2.0/24 80"), "range");
@@ -307,6 +307,60 @@ TEST(Covering, IsTheNextWiderBindingThatAnswersTheWholeMatch) {
     EXPECT_EQ(covering("tcp 0.0.0.0/0 any"), "-");
     EXPECT_EQ(covering("udp 192.0.2.7 443"), "-");
     EXPECT_EQ(covering("tcp 2001:db8::1 443"), "-");
+}
+
+// What Coverings finds in one walk, the slow and plain way.
+const Binding* covering(const Bindings& table, const Match& match) {
+    const Binding* best = nullptr;
+    for (const Binding& one : table) {
+        const bool covers = one.match.protocol == match.protocol &&
+                            one.match.prefix.contains(match.prefix) &&
+                            one.match.ports.contains(match.ports) && one.match != match;
+        if (!covers) continue;
+        const auto length = [](const Binding& of) { return of.match.prefix.length; };
+        if (best == nullptr || length(one) > length(*best) ||
+            (length(one) == length(*best) && best->match.ports.contains(one.match.ports)))
+            best = &one;
+    }
+    return best;
+}
+
+// Few bits and few ports, so that most prefixes nest and most ranges do.
+Bindings crowded(std::mt19937& random) {
+    std::map<Match, Binding> made;
+    const std::vector<std::string> port_lists = {"any", "1-999", "80-90", "80", "443"};
+    for (int i = 0; i < 60; ++i) {
+        const bool six = random() % 2 == 1;
+        const int bits = six ? 128 : 32;
+        Address address;
+        address.family = six ? Family::ipv6 : Family::ipv4;
+        address.bytes[0] = static_cast<std::uint8_t>(random() % 4 << 6U);
+        address.bytes[3] = static_cast<std::uint8_t>(random() % 4);
+        const int length = random() % 4 == 0 ? bits : static_cast<int>(random() % 8);
+        const Match match{random() % 2 == 0 ? Protocol::tcp : Protocol::udp,
+                          Prefix::of(address, length),
+                          ports(port_lists[random() % port_lists.size()])};
+        made[match] = {match, target("a"), Owner::config, 0, 0, nullptr, nullptr};
+    }
+    std::vector<Binding> list;
+    for (const auto& [match, one] : made) list.push_back(one);
+    return must(Bindings::make(std::move(list)));
+}
+
+TEST(Covering, OfAllMatchesInOneWalkIsThatOfEachAlone) {
+    std::mt19937 random(5);
+    std::size_t found = 0;
+    for (int round = 0; round < 200; ++round) {
+        const Bindings table = crowded(random), asked = crowded(random);
+        Coverings walk(table);
+        for (const Binding& one : asked) {
+            const Binding* expected = covering(table, one.match);
+            ASSERT_EQ(walk.of(one.match), expected)
+                << "round " << round << ", " << to_string(one.match);
+            if (expected != nullptr) ++found;
+        }
+    }
+    EXPECT_GT(found, 5000u);
 }
 
 TEST(InheritSince, KeepsTheTimeOfWhatMeansTheSameAndStampsTheRest) {

@@ -77,11 +77,11 @@ Generation full() {
     generation.config = must(Bindings::make({one, binding("udp 2001:db8::/32 any -> (reject)"),
                                              binding("tcp 192.0.2.0/24 8000-8999 -> (pass)")}));
     Binding noted = binding("tcp 192.0.2.0/24 443 -> spectrum", Owner::runtime);
-    noted.note = std::make_shared<const std::string>("for ann\nuntil\tmonday €");
+    noted.note = SharedText("for ann\nuntil\tmonday €");
     generation.runtime = must(Bindings::make({noted}));
     Binding folded = binding("udp 2001:db8::/32 any -> (reject)", Owner::runtime);
     folded.since = 1'500'000'000;
-    folded.note = std::make_shared<const std::string>("once\truntime");
+    folded.note = SharedText("once\truntime");
     generation.folded = {{folded, 39}};
     generation.config_path = "/etc/sluice/sluice.yaml";
     generation.config_files = 3;

@@ -64,7 +64,7 @@ TEST(MaxRemoved, SaysTheNumbersAndTheFirstBindings) {
               "it removes 9,120 of 12,480 bindings (73 %), more than guards.max_removed allows "
               "(20 %)");
     ASSERT_EQ(refusals[0].first.size(), 3u);
-    EXPECT_EQ(to_string(refusals[0].first[0].change.binding.match), "tcp 10.0.13.32/32 80");
+    EXPECT_EQ(to_string(refusals[0].first[0].change.binding->match), "tcp 10.0.13.32/32 80");
 }
 
 TEST(MaxRemoved, AMoveIsNoRemoval) {

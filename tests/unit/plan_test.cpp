@@ -28,7 +28,7 @@ Plan plan(const Generation& from, const Generation& to) {
 std::vector<std::string> texts(const std::vector<Change>& changes) {
     std::vector<std::string> list;
     for (const Change& change : changes)
-        list.push_back(to_string(change.binding) + " | " + to_string(change.other));
+        list.push_back(to_string(*change.binding) + " | " + to_string(change.other));
     return list;
 }
 
@@ -163,10 +163,16 @@ TEST(Plan, SeesWhatWaitsBehindARuntimeBindingComeGoAndChange) {
     EXPECT_THAT(plan(waiting, other).moved, IsEmpty()) << "and moves nobody's traffic now";
 }
 
-TEST(Change, IsEqualByMeaning) {
-    const Change one{binding("tcp 192.0.2.0/24 80 -> a"), target("b")};
-    EXPECT_EQ(one, (Change{binding_at("tcp 192.0.2.0/24 80 -> a", "x", 1), target("b")}));
-    EXPECT_FALSE((one == Change{binding("tcp 192.0.2.0/24 80 -> a"), target("(pass)")}));
+TEST(Plan, ItsChangesOutliveTheGenerationsThatItWasMadeFrom) {
+    Plan made;
+    {
+        const Generation from = generation({"tcp 192.0.2.1 80 -> a", "tcp 192.0.2.2 80 -> a"});
+        const Generation to = generation({"tcp 192.0.2.2 80 -> b", "tcp 192.0.2.3 80 -> b"});
+        made = plan(from, to);
+    }
+    EXPECT_THAT(texts(made.added), ElementsAre("tcp 192.0.2.3/32 80 -> b | (pass)"));
+    EXPECT_THAT(texts(made.moved), ElementsAre("tcp 192.0.2.2/32 80 -> b | a"));
+    EXPECT_THAT(texts(made.removed), ElementsAre("tcp 192.0.2.1/32 80 -> a | (pass)"));
 }
 
 }  // namespace

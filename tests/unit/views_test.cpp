@@ -17,7 +17,7 @@ TEST(BindingJson, HasTheShapeThatIsPromised) {
         "owner":"config","source":{"file":"conf.d/cdn.yaml","line":9},"note":null,"since":1700000000,
         "shadowed":false})"));
     Binding two = binding("udp 2001:db8::/32 any -> (reject)", Owner::runtime);
-    two.note = std::make_shared<const std::string>("attack");
+    two.note = SharedText("attack");
     EXPECT_EQ(binding_json(two, true), Json::parse(R"({
         "service":null,"reject":true,"pass":false,"protocol":"udp","prefix":"2001:db8::/32","port":"any",
         "owner":"runtime","source":null,"note":"attack","since":null,"shadowed":true})"));
@@ -95,10 +95,11 @@ Json plan_json(const Plan& plan) {
 
 TEST(PlanJson, ComesInPartsOfWhichNoneIsLarge) {
     Plan plan;
+    const Binding one = binding("tcp 192.0.2.1 80 -> a"), other = binding("tcp 192.0.2.3 80 -> b");
     for (int i = 0; i < 10; ++i) {
-        plan.added.push_back({binding("tcp 192.0.2.1 80 -> a"), target("(pass)")});
-        plan.removed.push_back({binding("tcp 192.0.2.3 80 -> b"), target("a")});
-        plan.moved.push_back({binding("tcp 192.0.2.3 80 -> b"), target("a")});
+        plan.added.push_back({&one, target("(pass)")});
+        plan.removed.push_back({&other, target("a")});
+        plan.moved.push_back({&other, target("a")});
     }
     const ChangesView all(plan, 1000), some(plan, 3);
     EXPECT_EQ(all.size(), 30u);
@@ -123,9 +124,12 @@ TEST(PlanJson, HasTheShapeThatIsPromised) {
         EXPECT_EQ(nothing[key], Json::array()) << key << " is there also when it is empty";
     Plan plan;
     plan.base = 7;
-    plan.added = {{binding("tcp 192.0.2.1 80 -> a"), target("(pass)")}};
-    plan.moved = {{binding("tcp 192.0.2.2 80 -> a"), target("b")}};
-    plan.removed = {{binding("tcp 192.0.2.3 80 -> a"), target("(reject)")}};
+    const Bindings bound =
+        table({"tcp 192.0.2.1 80 -> a", "tcp 192.0.2.2 80 -> a", "tcp 192.0.2.3 80 -> a"});
+    const auto all = bound.all();
+    plan.added = {{&all[0], target("(pass)")}};
+    plan.moved = {{&all[1], target("b")}};
+    plan.removed = {{&all[2], target("(reject)")}};
     plan.services = {{"new", ServiceChange::Kind::added, {}},
                      {"a", ServiceChange::Kind::changed, {{"unavailable", "reject", "pass"}}},
                      {"old", ServiceChange::Kind::removed, {}}};

@@ -60,7 +60,7 @@ inline Binding binding(std::string_view text, Owner owner = Owner::config) {
 
 inline Binding binding_at(std::string_view text, const std::string& file, int line) {
     Binding one = binding(text);
-    one.file = std::make_shared<const std::string>(file);
+    one.file = SharedText(file);
     one.line = line;
     return one;
 }
