@@ -87,10 +87,10 @@ bool wait_for_ready(const Fd& notifications) {
         pollfd wait{notifications.get(), POLLIN, 0};
         if (::poll(&wait, 1, 1000) < 0) return false;
         std::array<char, 4096> buffer{};
-        const ssize_t got =
-            ::recv(notifications.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-        if (got > 0 && std::string_view(buffer.data(), static_cast<std::size_t>(got))
-                               .find("READY=1") != std::string_view::npos)
+        const ssize_t got = ::recv(notifications.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (got > 0 &&
+            std::string_view(buffer.data(), static_cast<std::size_t>(got)).find("READY=1") !=
+                std::string_view::npos)
             return true;
     }
     return false;
@@ -169,7 +169,8 @@ void Prober::wait_until_quiet() const {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
         const std::int64_t asked = asked_;
         const std::int64_t busy = std::max(start, busy_.load());
-        const bool waiting = asked != 0 && now() - asked > std::chrono::nanoseconds(at_once).count();
+        const bool waiting =
+            asked != 0 && now() - asked > std::chrono::nanoseconds(at_once).count();
         if (!waiting && now() - busy > std::chrono::nanoseconds(quiet).count()) return;
     }
 }
@@ -193,8 +194,8 @@ Result<AgentProcess> AgentProcess::start(const Programs& programs) {
     }
     AgentProcess agent(pid, 0);
     if (!wait_for_ready(*notifications))
-        return fail(Failure::failed, "sluiced does not become ready; its log: " +
-                                         programs.directory + "/log");
+        return fail(Failure::failed,
+                    "sluiced does not become ready; its log: " + programs.directory + "/log");
     agent.ready_ = milliseconds_since(start);
     return agent;
 }

@@ -51,8 +51,7 @@ std::string service_name(std::uint32_t service) { return "service-" + std::to_st
 
 Result<Bindings> bindings_of(const Table& table, std::uint32_t services) {
     std::vector<SharedText> names;
-    for (std::uint32_t i = 0; i < services; ++i)
-        names.push_back(SharedText(service_name(i)));
+    for (std::uint32_t i = 0; i < services; ++i) names.push_back(SharedText(service_name(i)));
     std::vector<Binding> all;
     for (const Entry& entry : table.entries) {
         Binding binding;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What changing bindings costs, by size: the real sluiced and sluicectl in a namespace of their own,
-// each step of an operator's day timed. README.md says how to read what it prints.
+// What changing bindings costs, by size: the real sluiced and sluicectl in a namespace of their
+// own, each step of an operator's day timed. README.md says how to read what it prints.
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
@@ -103,7 +103,10 @@ std::string cell(std::vector<double> values, Unit unit) {
     const std::string least = human(values.front(), unit), most = human(values.back(), unit);
     if (least == most) return median;
     return median + " (" + least.substr(0, least.find(' ')) + "–" + most.substr(0, most.find(' ')) +
-           (least.substr(least.find(' ')) == most.substr(most.find(' ')) ? "" : most.substr(most.find(' '))) + ")";
+           (least.substr(least.find(' ')) == most.substr(most.find(' '))
+                ? ""
+                : most.substr(most.find(' '))) +
+           ")";
 }
 
 void print_table(const std::vector<Column>& columns) {
@@ -116,7 +119,8 @@ void print_table(const std::vector<Column>& columns) {
         std::printf("| %s |", row.name);
         for (const Column& column : columns) {
             const auto at = column.figures.find(row.name);
-            std::printf(" %s |", at == column.figures.end() ? "" : cell(at->second, row.unit).c_str());
+            std::printf(" %s |",
+                        at == column.figures.end() ? "" : cell(at->second, row.unit).c_str());
         }
         std::printf(" %s |\n", row.tubular);
     }
@@ -277,7 +281,8 @@ class Round {
         note("agent blocked: bindings, all", prober_->worst());
         auto json = ctl({"-o", "json", "bindings"});
         if (!json) return pass_on(json);
-        note("sluicectl memory: bindings", static_cast<double>(std::max(all->peak_kib, json->peak_kib)));
+        note("sluicectl memory: bindings",
+             static_cast<double>(std::max(all->peak_kib, json->peak_kib)));
         return {};
     }
 
@@ -329,7 +334,8 @@ Result<> measure(const Options& options, const std::string& directory, Column& c
         std::fprintf(stderr, "%s, round %zu of %zu\n", column.title.c_str(), i + 1, options.rounds);
         fs::remove_all(programs.state());
         fs::remove_all(programs.bpffs());
-        if (auto ok = Round(programs, options.cpu, *files, column).run(); !ok) return pass_on(ok, column.title);
+        if (auto ok = Round(programs, options.cpu, *files, column).run(); !ok)
+            return pass_on(ok, column.title);
     }
     fs::remove_all(programs.bpffs());
     return {};
@@ -338,8 +344,8 @@ Result<> measure(const Options& options, const std::string& directory, Column& c
 Result<> run_all(const Options& options) {
     if (auto ok = own_namespaces(); !ok) return ok;
     // Every address is this host's, as it is where such bindings are used.
-    for (const char* command : {"ip route add local default dev lo",
-                                "ip -6 route add local default dev lo"})
+    for (const char* command :
+         {"ip route add local default dev lo", "ip -6 route add local default dev lo"})
         if (std::system(command) != 0)  // NOLINT: text of our own
             return fail(Failure::failed, command);
     std::vector<Column> columns;
@@ -379,7 +385,8 @@ int main_with(int argc, char** argv) {
     app.add_option("--written-out", options.written_out, "the same, as entries of the YAML file")
         ->delimiter(',')
         ->check(CLI::Range(10, 1000000));
-    app.add_option("--rounds", options.rounds, "fresh agents of each size")->check(CLI::Range(1, 100));
+    app.add_option("--rounds", options.rounds, "fresh agents of each size")
+        ->check(CLI::Range(1, 100));
     app.add_option("--seed", options.seed, "of the random prefixes");
     app.add_option("--sluiced", options.sluiced, "another build");
     app.add_option("--sluicectl", options.sluicectl, "another build");
@@ -388,7 +395,8 @@ int main_with(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     if (auto ok = run_all(options); !ok) {
         std::fprintf(stderr, "changes_bench: %s\n", ok.error().message().c_str());
-        if (!ok.error().hint().empty()) std::fprintf(stderr, "hint: %s\n", ok.error().hint().c_str());
+        if (!ok.error().hint().empty())
+            std::fprintf(stderr, "hint: %s\n", ok.error().hint().c_str());
         return 1;
     }
     return 0;

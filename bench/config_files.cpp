@@ -36,8 +36,9 @@ class Prefixes {
             const auto draw = random_();
             const unsigned size = static_cast<unsigned>(draw % 10);
             const bool six = (draw >> 8U) % 2 == 1;
-            const int length = size < 7 ? (six ? 128 : 32) : size < 9 ? (six ? 64 : 24)
-                                                                      : (six ? 48 : 20);
+            const int length = size < 7   ? (six ? 128 : 32)
+                               : size < 9 ? (six ? 64 : 24)
+                                          : (six ? 48 : 20);
             taken.insert(Prefix::of(address(six), length));
         }
         std::vector<Prefix> all(taken.begin(), taken.end());
@@ -75,7 +76,8 @@ Result<ConfigFiles> ConfigFiles::write(const std::string& directory, const Confi
     files.services_ = request.services;
     files.main_ = directory + "/sluice.yaml";
     files.head_ = "version: 1\nservices:\n";
-    for (unsigned i = 0; i < request.services; ++i) files.head_ += "  " + service_name(i) + ": {}\n";
+    for (unsigned i = 0; i < request.services; ++i)
+        files.head_ += "  " + service_name(i) + ": {}\n";
     std::filesystem::create_directories(directory + "/lists");
     const auto prefixes = Prefixes(request.seed).make(request.bindings - 1);
     const std::size_t lists = std::min(prefixes.size(), request.services * kinds.size());
@@ -105,10 +107,9 @@ Result<ConfigFiles> ConfigFiles::write(const std::string& directory, const Confi
 Result<> ConfigFiles::write_empty() const { return write_file(main_, head_); }
 
 Result<> ConfigFiles::write_full(unsigned changed) const {
-    return write_file(main_, head_ + "bindings:\n  - {service: " +
-                                 service_name(changed % services_) +
-                                 ", protocol: tcp, port: 443, prefix: " + own_binding + "}\n" +
-                                 body_);
+    return write_file(main_,
+                      head_ + "bindings:\n  - {service: " + service_name(changed % services_) +
+                          ", protocol: tcp, port: 443, prefix: " + own_binding + "}\n" + body_);
 }
 
 }  // namespace sluice::bench

@@ -73,7 +73,7 @@ class Coverings {
 
   private:
     std::span<const Binding> table_;
-    std::size_t next_ = 0;  // the first that is not in `open_` and was not
+    std::size_t next_ = 0;                        // the first that is not in `open_` and was not
     std::vector<std::span<const Binding>> open_;  // of one prefix each, that encloses the next one
 };
 

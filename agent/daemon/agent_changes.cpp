@@ -482,8 +482,7 @@ Result<Plan> Agent::bind(const BindRequest& request, const Author& by) {
     Generation made = next(by, "bind", Owner::runtime);
     made.note = request.note;
     std::vector<Binding> runtime(made.runtime.begin(), made.runtime.end());
-    const SharedText note =
-        request.note.empty() ? nullptr : SharedText(request.note);
+    const SharedText note = request.note.empty() ? nullptr : SharedText(request.note);
     for (const Match& match : request.matches) {
         const Binding* config = made.config.find(match);
         if (config != nullptr && config->target == request.target &&

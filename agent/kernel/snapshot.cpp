@@ -29,8 +29,7 @@ class Reader {
   public:
     explicit Reader(const Maps& maps) : maps_(maps), half_(maps.active()) {
         const ServiceTable services(maps.services);
-        for (const auto& [name, id] : services.all())
-            names_[id] = SharedText(name);
+        for (const auto& [name, id] : services.all()) names_[id] = SharedText(name);
     }
 
     template <class Key>
