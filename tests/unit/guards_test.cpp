@@ -58,7 +58,8 @@ TEST(MaxRemoved, RefusesMoreThanBothOfItsNumbers) {
 }
 
 TEST(MaxRemoved, SaysTheNumbersAndTheFirstBindings) {
-    const auto refusals = Guarded(many(12'480), many(3'360)).refusals();
+    const Guarded change(many(12'480), many(3'360));
+    const auto refusals = change.refusals();
     ASSERT_EQ(refusals.size(), 1u);
     EXPECT_EQ(refusals[0].message,
               "it removes 9,120 of 12,480 bindings (73 %), more than guards.max_removed allows "
