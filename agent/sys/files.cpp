@@ -133,9 +133,11 @@ Result<> make_directory(const std::string& path, mode_t mode) {
         return make_directory(path.substr(0, path.size() - 1), mode);
     const std::string parent = fs::path(path).parent_path().string();
     std::error_code error;
-    if (!parent.empty() && !fs::exists(parent, error))
+    const bool missing = !parent.empty() && !fs::exists(parent, error);
+    if (error) return fail_errno(error.value(), "look at " + parent);
+    if (missing)
         if (auto ok = make_directory(parent, 0755); !ok) return ok;
-    if (::mkdir(path.c_str(), mode) == 0) return {};
+    if (::mkdir(path.c_str(), mode) == 0) return sync_directory(parent.empty() ? "." : parent);
     if (errno == EEXIST && fs::is_directory(path, error)) return {};
     return fail_errno(errno, "make the directory " + path);
 }

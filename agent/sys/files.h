@@ -29,8 +29,8 @@ Result<> write_file_durably(const std::string& path, std::string_view content, m
 // Gone for good when it returns. A file that is not there is no failure.
 Result<> remove_file_durably(const std::string& path);
 
-// Makes the directory, and those above it, where they are missing; one that exists is left as it
-// is.
+// Makes the directory, and those above it, where they are missing, for good; one that exists is
+// left as it is.
 Result<> make_directory(const std::string& path, mode_t mode);
 
 // The files of a config, relative to the directory of its main file.
