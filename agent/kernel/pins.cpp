@@ -2,10 +2,12 @@
 #include "kernel/pins.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <fcntl.h>
 #include <filesystem>
 #include <linux/magic.h>
+#include <optional>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -32,37 +34,48 @@ bool is_ours(const std::string& name) {
            (name.ends_with(aside) && number_of(name.substr(0, name.size() - aside.size())) != 0);
 }
 
-std::vector<std::string> children(const std::string& directory) {
+// A directory that cannot be listed is not an empty one.
+Result<std::vector<std::string>> children(const std::string& directory) {
     std::vector<std::string> names;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error))
-        names.push_back(entry.path().filename().string());
+    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+        names.push_back(at->path().filename().string());
+    if (error) return fail_errno(error.value(), "list " + directory);
     return names;
 }
 
 // Newest first.
-std::vector<unsigned> numbered(const std::string& directory) {
+Result<std::vector<unsigned>> numbered(const std::string& directory) {
+    auto names = children(directory);
+    if (!names) return pass_on(names);
     std::vector<unsigned> numbers;
-    for (const std::string& name : children(directory))
+    for (const std::string& name : *names)
         if (const unsigned number = number_of(name); number != 0) numbers.push_back(number);
     std::ranges::sort(numbers, std::greater{});
     return numbers;
 }
 
+// Nothing where there is no such pin.
 template <class Info>
-bool read_info(const std::string& path, Info& info) {
+Result<std::optional<Info>> read_info(const std::string& path) {
     const Fd fd(bpf_obj_get(path.c_str()));
+    if (!fd && errno == ENOENT) return std::optional<Info>();
+    if (!fd) return fail_errno(errno, "open pin " + path);
+    Info info{};
     __u32 size = sizeof info;
-    return fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0;
+    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0)
+        return fail_errno(errno, "ask about pin " + path);
+    return info;
 }
 
 // Does the link pinned here run the program pinned here? After a crash during an upgrade two
 // directories hold the link, and only one the program it runs.
-bool is_attached(const std::string& directory) {
-    bpf_link_info link{};
-    bpf_prog_info program{};
-    return read_info(directory + "/" + pin::link, link) &&
-           read_info(directory + "/" + pin::dispatch, program) && link.prog_id == program.id;
+Result<bool> is_attached(const std::string& directory) {
+    auto link = read_info<bpf_link_info>(directory + "/" + pin::link);
+    if (!link) return pass_on(link);
+    auto program = read_info<bpf_prog_info>(directory + "/" + pin::dispatch);
+    if (!program) return pass_on(program);
+    return *link && *program && (*link)->prog_id == (*program)->id;
 }
 
 void remove_pins(const std::string& directory) {
@@ -97,13 +110,16 @@ Result<std::string> find_current(const std::string& directory) {
     }
     if (::access(directory.c_str(), R_OK | X_OK) != 0)
         return fail_errno(errno, "look for pins in " + directory);
-    const auto numbers = numbered(directory);
-    for (const unsigned number : numbers) {
-        const std::string path = directory + "/" + std::to_string(number);
-        if (is_attached(path)) return path;
+    auto numbers = numbered(directory);
+    if (!numbers) return pass_on(numbers);
+    for (const unsigned number : *numbers) {
+        std::string path = directory + "/" + std::to_string(number);
+        auto attached = is_attached(path);
+        if (!attached) return pass_on(attached);
+        if (*attached) return path;
     }
-    if (numbers.empty()) return std::string();
-    return directory + "/" + std::to_string(numbers.front());
+    if (numbers->empty()) return std::string();
+    return directory + "/" + std::to_string(numbers->front());
 }
 
 Result<PinDirectory> PinDirectory::lock(const std::string& directory) {
@@ -128,8 +144,9 @@ Result<PinDirectory> PinDirectory::lock(const std::string& directory) {
 }
 
 Result<std::string> PinDirectory::begin() const {
-    const auto numbers = numbered(path_);
-    const unsigned next = numbers.empty() ? 1 : numbers.front() + 1;
+    auto numbers = numbered(path_);
+    if (!numbers) return pass_on(numbers);
+    const unsigned next = numbers->empty() ? 1 : numbers->front() + 1;
     const std::string aside = path_ + "/" + std::to_string(next) + "-new";
     remove_pins(aside);
     if (::mkdir(aside.c_str(), 0700) != 0) return fail_errno(errno, "make " + aside);
@@ -145,7 +162,9 @@ Result<std::string> PinDirectory::commit(const std::string& aside) {
 
 Result<> PinDirectory::keep_only(const std::string& path) {
     current_ = path;
-    for (const std::string& name : children(path_))
+    auto names = children(path_);
+    if (!names) return pass_on(names);
+    for (const std::string& name : *names)
         if (is_ours(name) && path_ + "/" + name != path) remove_pins(path_ + "/" + name);
     return {};
 }
