@@ -2,6 +2,7 @@
 #include "daemon/state_store.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <vector>
@@ -27,12 +28,13 @@ std::optional<std::uint64_t> number_in(std::string_view text) {
 }
 
 // Files whose name is a number.
-std::vector<std::uint64_t> numbers_in(const std::string& directory) {
+Result<std::vector<std::uint64_t>> numbers_in(const std::string& directory) {
     std::vector<std::uint64_t> numbers;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error))
-        if (const auto number = number_in(entry.path().filename().string()))
+    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+        if (const auto number = number_in(at->path().filename().string()))
             numbers.push_back(*number);
+    if (error) return fail_errno(error.value(), "list " + directory);
     std::ranges::sort(numbers);
     return numbers;
 }
@@ -47,9 +49,11 @@ std::uint64_t highest_set_aside(const std::string& directory) {
     return highest;
 }
 
-void remove_quietly(const std::string& path) {
-    std::error_code ignored;  // a file too many does no harm
-    fs::remove(path, ignored);
+// False when it is still there: it then stays known, so that nothing it needs goes before it does.
+bool removed(const std::string& path) {
+    std::error_code error;
+    fs::remove(path, error);
+    return !error;
 }
 
 // It is not trusted any more, and kept for whoever wants to know.
@@ -77,25 +81,43 @@ Result<StateStore> StateStore::open(const std::string& directory, StoreLimits li
     for (const std::string& each : {directory, directory + "/generations", directory + "/tables"})
         if (auto ok = make_directory(each, 0700); !ok) return pass_on(ok);
     StateStore store(directory, limits);
-    store.read_all();
+    if (auto ok = store.read_all(); !ok) return pass_on(ok);
     return store;
 }
 
-void StateStore::read_all() {
-    std::error_code ignored;
-    for (const std::uint64_t number : numbers_in(directory_ + "/tables"))
-        tables_[number] = fs::file_size(table_path(number), ignored);
-    for (const std::uint64_t number : numbers_in(directory_ + "/generations")) {
-        File file;
-        auto stored = read_generation(path_of(number), number, file.bytes);
-        if (!stored) {
-            spdlog::error("a kept generation is lost: {}", stored.error().message());
+Result<> StateStore::read_all() {
+    auto tables = numbers_in(directory_ + "/tables");
+    auto generations = numbers_in(directory_ + "/generations");
+    for (auto* listed : {&tables, &generations})
+        if (!*listed) return pass_on(*listed);
+    for (const std::uint64_t number : *tables) {
+        std::error_code unknown;
+        const auto bytes = fs::file_size(table_path(number), unknown);
+        tables_[number] = unknown ? 0 : bytes;
+    }
+    for (const std::uint64_t number : *generations) {
+        auto file = read_record(number);
+        if (file) {
+            files_[number] = std::move(*file);
             continue;
         }
-        file.record = record_of(stored->generation);
-        file.table = stored->config;
-        files_[number] = std::move(file);
+        spdlog::error("a kept generation is lost: {}", file.error().message());
+        // One that is there, and could not be read, may need any of them.
+        if (!is_lost(file.error())) spared_.insert(tables->begin(), tables->end());
     }
+    return {};
+}
+
+Result<StateStore::File> StateStore::read_record(std::uint64_t number) const {
+    File file;
+    auto stored = read_generation(path_of(number), number, file.bytes);
+    if (!stored) return pass_on(stored);
+    // Dropping one may end between its file and its table, or be undone in part by a loss of power.
+    if (stored->config.number != 0 && !tables_.contains(stored->config.number))
+        return fail(set_aside(path_of(number), Error(Failure::failed, "its bindings are gone")));
+    file.record = record_of(stored->generation);
+    file.table = stored->config;
+    return file;
 }
 
 std::string StateStore::path_of(std::uint64_t number) const {
@@ -119,7 +141,7 @@ Result<TableRef> StateStore::store_table(const Bindings& bindings) {
     const std::string text = serialize_table(bindings);
     const TableRef table{tables_.empty() ? 1 : tables_.rbegin()->first + 1, checksum_of(text)};
     if (auto ok = write_file_durably(table_path(table.number), text, 0600); !ok) {
-        remove_quietly(table_path(table.number));
+        (void)removed(table_path(table.number));  // the next one has its number
         return pass_on(ok);
     }
     tables_[table.number] = text.size();
@@ -130,31 +152,38 @@ Result<TableRef> StateStore::store_table(const Bindings& bindings) {
 Result<> StateStore::save(const Generation& generation) {
     auto table = store_table(generation.config);
     if (!table) return pass_on(table);
+    const std::string path = path_of(generation.number);
     const std::string text = serialize(generation, *table);
     const bool replaces = holds(generation.number);
-    if (auto ok = write_file_durably(path_of(generation.number), text, 0600); !ok) {
-        if (!replaces) remove_quietly(path_of(generation.number));
-        drop_unused_tables();
-        return ok;
-    }
-    files_[generation.number] = {record_of(generation), *table, text.size()};
-    if (replaces) drop_unused_tables();
-    return {};
+    const auto before = replaces ? read_file(path, largest_file) : Result<std::string>();
+    const Result<> ok = before ? write_file_durably(path, text, 0600) : fail(before.error());
+    if (ok)
+        files_[generation.number] = {record_of(generation), *table, text.size()};
+    else
+        take_back(generation.number, *table, before);
+    if (replaces || !ok) drop_unused_tables();
+    return ok;
+}
+
+// What could not be stored may be in place all the same, only not surely so.
+void StateStore::take_back(std::uint64_t number, const TableRef& table,
+                           const Result<std::string>& before) {
+    if (!holds(number))
+        (void)removed(path_of(number));  // the next one has its number
+    else if (!before || !write_file_durably(path_of(number), *before, 0600))
+        spared_.insert(table.number);  // nobody knows which of the two is there
 }
 
 void StateStore::drop(std::uint64_t number) {
-    remove_quietly(path_of(number));
-    files_.erase(number);
+    if (removed(path_of(number))) files_.erase(number);
     drop_unused_tables();
 }
 
 void StateStore::drop_unused_tables() {
-    std::set<std::uint64_t> used;
+    std::set<std::uint64_t> used = spared_;
     for (const auto& [number, file] : files_) used.insert(file.table.number);
     std::erase_if(tables_, [&](const auto& table) {
-        if (used.contains(table.first)) return false;
-        remove_quietly(table_path(table.first));
-        return true;
+        return !used.contains(table.first) && removed(table_path(table.first));
     });
 }
 
@@ -217,8 +246,7 @@ void StateStore::prune(std::uint64_t current) {
     std::erase_if(files_, [&](const auto& file) {
         // Numbers above are of no history that answers; the next change may be made meanwhile.
         if (kept.contains(file.first) || file.first > current) return false;
-        remove_quietly(path_of(file.first));
-        return true;
+        return removed(path_of(file.first));
     });
     drop_unused_tables();
 }
@@ -239,18 +267,21 @@ Result<Bindings> StateStore::load_table(const TableRef& table) {
     return bindings;
 }
 
+bool StateStore::is_lost(const Error& error) { return error.code() == 0 || error.code() == ENOENT; }
+
 Result<Generation> StateStore::load(std::uint64_t number) {
     std::size_t bytes = 0;
     auto stored = read_generation(path_of(number), number, bytes);
     if (!stored) {
-        files_.erase(number);
+        if (is_lost(stored.error())) files_.erase(number);
         return pass_on(stored);
     }
     auto config = load_table(stored->config);
     if (!config) {
-        files_.erase(number);
+        if (is_lost(config.error())) files_.erase(number);
         return pass_on(config);
     }
+    files_[number] = {record_of(stored->generation), stored->config, bytes};
     stored->generation.config = std::move(*config);
     return std::move(stored->generation);
 }

@@ -44,6 +44,8 @@ class StateStore {
     // The generation of that number. A file that is damaged is set aside as NUMBER.damaged, and is
     // an error like a missing one.
     Result<Generation> load(std::uint64_t number);
+    // Of load(): its content is of no use, or it is gone. Any other error may pass.
+    static bool is_lost(const Error& error);
     // The number that set_current() was last given; nothing if never.
     std::optional<std::uint64_t> current() const;
     // The highest number of a generation that is stored; nothing where none is.
@@ -70,15 +72,18 @@ class StateStore {
     Result<TableRef> store_table(const Bindings& bindings);
     Result<Bindings> load_table(const TableRef& table);
     void remember_table(const Bindings& bindings, const TableRef& table);
-    void read_all();
+    Result<> read_all();
+    Result<File> read_record(std::uint64_t number) const;
     void prune(std::uint64_t current);
     std::set<std::uint64_t> wanted(std::uint64_t current) const;
     void drop_unused_tables();
+    void take_back(std::uint64_t number, const TableRef& table, const Result<std::string>& before);
 
     std::string directory_;
     StoreLimits limits_;
     std::map<std::uint64_t, File> files_;
     std::map<std::uint64_t, std::size_t> tables_;  // number -> bytes
+    std::set<std::uint64_t> spared_;  // tables that a generation may need, though none says so
     // Where bindings in memory are stored: what runs, and what was last looked at.
     std::deque<std::pair<Bindings, TableRef>> known_;
 };
