@@ -16,7 +16,9 @@ namespace sluice {
 Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
     auto store = StateStore::open(options.state_dir);
     if (!store) return pass_on(store, "open the state directory");
-    std::unique_ptr<Agent> agent(new Agent(options, std::move(*store)));
+    auto boot = boot_id();
+    if (!boot) return pass_on(boot);
+    std::unique_ptr<Agent> agent(new Agent(options, std::move(*store), std::move(*boot)));
     agent->started_ = unix_time();
     kernel::Site site;
     site.directory = options.bpffs;
@@ -42,16 +44,22 @@ Result<> Agent::recover() {
     if (number == 0) return bring_back();
     auto bindings = kernel::read_bindings(dispatcher.maps());
     if (!bindings) return pass_on(bindings, "read the running bindings");
-    Generation generation = as_the_kernel_says(number, *bindings);
+    auto generation = as_the_kernel_says(number, *bindings);
+    if (!generation) return pass_on(generation);
     spdlog::info("adopted generation {}: {} bindings, {} sockets", number, bindings->size(),
                  plane_->sockets().all().size());
-    return make_current(std::move(generation));
+    return make_current(std::move(*generation));
 }
 
 // The stored generation of that number, where it is what the kernel answers from. Where it is not,
-// the kernel's bindings, and of the stored one what the kernel does not know.
-Generation Agent::as_the_kernel_says(std::uint64_t number, const Bindings& bindings) {
+// the kernel's bindings, and of the stored one what the kernel does not know. One that cannot be
+// read at the moment ends the start: it may say that it is to be confirmed, and what is set aside.
+Result<Generation> Agent::as_the_kernel_says(std::uint64_t number, const Bindings& bindings) {
     auto stored = store_.load(number);
+    if (!stored && !StateStore::is_lost(stored.error()))
+        return fail(std::move(stored).error().hint(
+            "traffic goes on as it is; where it stays so, move that file away: "
+            "sluiced then goes on from the kernel's table"));
     auto table = stored ? overlay(stored->config, stored->runtime) : Result<Overlay>(Overlay{});
     const auto same = [](const Binding& a, const Binding& b) { return a.same_meaning(b); };
     if (stored && table && std::ranges::equal(table->effective, bindings, same))
@@ -69,11 +77,8 @@ Generation Agent::as_the_kernel_says(std::uint64_t number, const Bindings& bindi
         generation = std::move(*stored);
         generation.config_content = 0;  // so that the config is looked at again
     }
-    // Over one that is missing, damaged or another; not over one that could not be read.
-    const int problem = stored ? 0 : stored.error().code();
-    if (problem == 0 || problem == ENOENT)
-        if (auto ok = store_.save(generation); !ok)
-            spdlog::error("a reboot would not bring it back: {}", ok.error().message());
+    if (auto ok = store_.save(generation); !ok)
+        spdlog::error("a reboot would not bring it back: {}", ok.error().message());
     return generation;
 }
 
@@ -100,7 +105,7 @@ Result<> Agent::bring_back() {
 
 // One that was not confirmed before the machine was booted is not brought back: the one before is.
 Result<> Agent::bring_back(Generation last) {
-    if (!last.pending || last.pending->boot == boot_id()) return restore(std::move(last));
+    if (!last.pending || last.pending->boot == boot_) return restore(std::move(last));
     const std::string which = "generation " + std::to_string(last.number);
     running_.generation = std::move(last);
     auto proposed = going_back(running_.generation.pending->return_to, Author{0, -1, 0, "sluiced"},

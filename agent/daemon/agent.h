@@ -181,12 +181,15 @@ class Agent {
     std::set<std::string> service_names() const;
 
   private:
-    explicit Agent(Options options, StateStore store)
-        : options_(std::move(options)), store_(std::move(store)), watch_(options_.config) {}
+    Agent(Options options, StateStore store, std::string boot)
+        : options_(std::move(options)),
+          boot_(std::move(boot)),
+          store_(std::move(store)),
+          watch_(options_.config) {}
     Result<> recover();
     Result<> bring_back();
     Result<> bring_back(Generation last);
-    Generation as_the_kernel_says(std::uint64_t number, const Bindings& bindings);
+    Result<Generation> as_the_kernel_says(std::uint64_t number, const Bindings& bindings);
     Generation from_kernel(const Bindings& bindings) const;
     Result<> restore(Generation last);
     Result<> make_current(Generation generation);
@@ -251,6 +254,7 @@ class Agent {
     void want_grace() const;
 
     Options options_;
+    std::string boot_;  // the kernel's id of this boot
     StateStore store_;
     std::unique_ptr<kernel::Dataplane> plane_;
     Running running_;

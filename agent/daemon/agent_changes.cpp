@@ -445,7 +445,7 @@ Result<Agent::Proposed> Agent::propose_applied(ConfigFiles& files, const ApplyRe
     proposed->to.note = request.note;
     if (request.confirm_within)
         proposed->to.pending = {running_.generation.number,
-                                uptime_seconds() + request.confirm_within->count(), boot_id()};
+                                uptime_seconds() + request.confirm_within->count(), boot_};
     return proposed;
 }
 
@@ -591,7 +591,7 @@ Result<std::uint64_t> Agent::confirm(const Author& by) {
 // The way back of a generation that nobody confirmed in time, or since the machine was booted.
 void Agent::return_when_due() {
     const auto& pending = running_.generation.pending;
-    if (!pending || (pending->boot == boot_id() && uptime_seconds() < pending->deadline)) return;
+    if (!pending || (pending->boot == boot_ && uptime_seconds() < pending->deadline)) return;
     const std::string which = "generation " + std::to_string(running_.generation.number);
     auto proposed = going_back(pending->return_to, ourselves, "not confirmed",
                                which + " was not confirmed in time");

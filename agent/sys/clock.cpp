@@ -2,7 +2,8 @@
 #include "sys/clock.h"
 
 #include <ctime>
-#include <fstream>
+
+#include "sys/files.h"
 
 namespace sluice {
 
@@ -18,10 +19,10 @@ std::int64_t uptime_seconds() {
     return now.tv_sec;
 }
 
-std::string boot_id() {
-    std::string id;
-    std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), id);
-    return id;
+Result<std::string> boot_id() {
+    auto id = read_file("/proc/sys/kernel/random/boot_id", 64);
+    if (!id) return pass_on(id);
+    return id->substr(0, id->find('\n'));
 }
 
 }  // namespace sluice

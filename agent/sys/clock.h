@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <string>
 
+#include "core/result.h"
+
 namespace sluice {
 
 std::int64_t unix_time();       // seconds since 1970-01-01 UTC
 std::int64_t uptime_seconds();  // since boot, suspended time included
-std::string boot_id();          // another one after every boot; "" where the kernel does not say
+Result<std::string> boot_id();  // another one after every boot
 
 }  // namespace sluice
