@@ -47,7 +47,13 @@ bindings:
     void write_config(const std::string& text) const {
         std::ofstream(options_.config, std::ios::trunc) << "version: 1\n" << text;
     }
-    void start() { agent_ = must(Agent::start(options_)); }
+    void start() { must(try_to_start()); }
+    Result<> try_to_start() {
+        auto started = Agent::start(options_);
+        if (!started) return pass_on(started);
+        agent_ = std::move(*started);
+        return {};
+    }
     void stop() { agent_.reset(); }
     void restart() {
         stop();
@@ -61,6 +67,7 @@ bindings:
     }
     Agent& agent() const { return *agent_; }
     const Options& options() const { return options_; }
+    void set_state_dir(const std::string& path) { options_.state_dir = path; }
     std::uint64_t generation() const { return agent().running().generation.number; }
     std::string generation_file(std::uint64_t number) const {
         return options_.state_dir + "/generations/" + std::to_string(number);
