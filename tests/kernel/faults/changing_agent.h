@@ -88,8 +88,8 @@ class ChangingAgent : public AgentTest {
     // What the thread beside the loop does. False when the second half could not be written.
     bool finish_grace() const {
         while (agent().wants_grace()) {
-            const auto ticket = agent().begin_grace();
-            if (auto waited = agent().plane().dispatcher().grace_period(); !waited) {
+            auto ticket = agent().begin_grace();
+            if (auto waited = agent().plane().wait(ticket); !waited) {
                 agent().put_off_grace(ticket, waited.error());
                 return false;
             }
