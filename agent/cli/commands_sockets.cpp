@@ -102,6 +102,7 @@ Result<Offer> offer_passed(Session& session, const std::string& service) {
                         .hint("name a source: --fd N, or --pid PID or --unit UNIT with PROTOCOL "
                               "ADDRESS PORT"));
     Offer offer;
+    offer.pid = session.world().parent;  // who passes them holds them, and we are about to end
     for (NamedFd& one : *passed) {
         auto name = parse_service_name(service.empty() ? one.name : service);
         if (!name) return pass_on(name, "FileDescriptorName '" + one.name + "'");

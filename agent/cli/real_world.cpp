@@ -58,6 +58,7 @@ World real_world() {
     world.err_width = width_of(STDERR_FILENO);
     world.now = std::time(nullptr);
     world.uid = geteuid();
+    world.parent = getppid();
     world.host_name = host_name();
     world.environment = environment;
     world.user = user_name;

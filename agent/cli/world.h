@@ -48,8 +48,9 @@ struct World {
     bool err_is_terminal = false;
     int out_width = 80;  // columns; very many when it is no terminal: then nothing is cut
     int err_width = 80;
-    std::int64_t now = 0;   // seconds since 1970
-    std::uint32_t uid = 0;  // effective
+    std::int64_t now = 0;     // seconds since 1970
+    std::uint32_t uid = 0;    // effective
+    std::int32_t parent = 0;  // who started us
     std::string host_name{};
     std::function<std::optional<std::string>(const char* name)> environment{};
     std::function<std::string(std::uint32_t uid)> user{};  // "" for an unknown one

@@ -22,6 +22,9 @@ class AgentLink {
     std::size_t connections() const { return connections_; }
 
   private:
+    Result<Json> call_once(std::string_view method, const Json& parameters,
+                           std::span<const int> fds);
+
     std::string control_;
     std::optional<VarlinkClient> client_;
     std::size_t connections_ = 0;

@@ -61,6 +61,7 @@ void Follower::tick(Milliseconds now) {
     if (!all) return;
     const Listed listed = keep_named(*all, services_);
     if (asking) note_closed(listed);
+    note_followed(listed);
     const UnitProcessIds processes = asking ? processes_of_units() : UnitProcessIds();
     bring_in_step(listed, processes, now);
     if (asking) tell_unmatched(listed, processes, now);
@@ -296,6 +297,14 @@ void Follower::enlisted(FollowedService& service, std::span<const Offered> offer
         spdlog::info("'{}' {} {} socket(s) of {}: {}", service.name, group.second ? "keeps" : "got",
                      takings.size(), group.first, words);
     }
+}
+
+// What is registered and what a rule names came by that rule, whoever registered it.
+void Follower::note_followed(const Listed& listed) {
+    for (const FollowedService& service : services_)
+        for (const ListedSocket& socket : listed)
+            if (service.sockets.contains(socket.cookie) && names(service, socket.local))
+                followed_[service.name][socket.cookie] = socket.local;
 }
 
 // Sockets that left a service because their owner closed them.

@@ -58,6 +58,7 @@ class Follower {
     bool enlist(FollowedService& service, std::span<const Offered> offered, bool replace,
                 Milliseconds now);
     void enlisted(FollowedService& service, std::span<const Offered> offered);
+    void note_followed(const Listed& listed);
     void note_closed(const Listed& listed);
     void tell_unmatched(const Listed& listed, const UnitProcessIds& processes, Milliseconds now);
     std::string why_unmatched(const std::string& unit, bool runs);

@@ -20,6 +20,7 @@ namespace sluice::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* one_service = R"(version: 1
 services: {www: {}}
@@ -98,6 +99,23 @@ TEST_F(Activation, ManyRestartsLoseNoQuestion) {
         start(activated());
         for (Process& each : asking) EXPECT_EQ(each.wait(), 0) << each.err();
     }
+}
+
+TEST_F(Activation, AFollowerWaitsForItToo) {
+    start(activated());
+    Process follower({{SLUICE_FOLLOW, "--run-dir", run_dir()}, {}, {}});
+    for (int i = 0; i < 3; ++i) {
+        const std::string unit = "test" + std::to_string(i) + ".service";
+        write_config("version: 1\nservices: {www: {sockets: [{unit: " + unit +
+                     ", listen: [tcp 127.0.0.1 8080]}]}}\n");
+        ASSERT_EQ(ctl("reload --allow empty,removals").exit, 0);
+        EXPECT_TRUE(eventually([&] {
+            return follower.err().find("'www' follows " + unit) != std::string::npos;
+        })) << follower.err();
+        stop();
+        start(activated());
+    }
+    EXPECT_THAT(follower.err(), Not(HasSubstr("warning")));
 }
 
 TEST_F(Activation, AnAgentThatStaysDownIsUnreachableWhenTheTimeIsUp) {

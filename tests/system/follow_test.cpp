@@ -494,6 +494,21 @@ TEST_F(Follow, ARuleThatNamesAnotherPortReplacesTheSocketsInOneStep) {
     EXPECT_THAT(client.stop(), IsEmpty());
 }
 
+TEST_F(Follow, AFollowerThatHasRestartedKnowsWhatCameByARule) {
+    start(www("tcp 127.0.0.1 8080"));
+    run_nginx({.listen = "listen 127.0.0.1:8080; listen 127.0.0.1:8081;"});
+    follow();
+    ASSERT_TRUE(has(1));
+    follow();  // another one, in its place
+    ASSERT_TRUE(follower_says("'www' follows"));
+    write_config(www("tcp 127.0.0.1 8081"));
+    ASSERT_EQ(ctl("reload").exit, 0);
+    EXPECT_TRUE(eventually([&] {
+        const Json list = sockets();
+        return list.size() == 1 && list.at(0).at("local") == "127.0.0.1:8081";
+    }));
+}
+
 TEST_F(Follow, ARuleThatIsQuickerThanTheUnitEmptiesNoService) {
     start(www("tcp 127.0.0.1 8080"));
     run_nginx({.listen = "listen 127.0.0.1:8080;"});

@@ -149,7 +149,9 @@ TEST_F(Registration, ListenFdsOfSluicectlGoToTheNamedService) {
     const Answer answer =
         ctl(with_listen_fds(sluicectl({"register", "www"}), "x:y", {a.get(), b.get()}));
     EXPECT_EQ(answer.exit, 0) << answer.err;
-    EXPECT_EQ(ask("sockets --service www").size(), 2U);
+    const Json sockets = ask("sockets --service www");
+    ASSERT_EQ(sockets.size(), 2U);
+    EXPECT_EQ(sockets.at(0).at("pid"), ::getpid()) << "who passes them holds them";
 }
 
 TEST_F(Registration, ListenFdnamesAreTheServicesWhereNoneIsNamed) {
