@@ -56,6 +56,8 @@ def row(cells):
 
 
 def ratios(figures, family, candidate, sizes):
+    if not sizes:
+        return ""
     text = row([f"{family}: {candidate}"] + [short(size) for size in sizes])
     text += row(["---"] * (len(sizes) + 1))
     for (of, table, workload), runs in figures.runs.items():
@@ -71,6 +73,8 @@ def ratios(figures, family, candidate, sizes):
 
 
 def nanoseconds(figures, family, sizes):
+    if not sizes:
+        return ""
     names = [name for name, _ in CANDIDATES] + ["empty"]
     text = row([f"{family}"] + [short(size) for size in sizes])
     text += row(["---"] * (len(sizes) + 1))
@@ -87,6 +91,8 @@ def nanoseconds(figures, family, sizes):
 
 
 def goals(figures):
+    if not figures.runs:
+        return ""
     text = row(["random keys, edge mix", "wanted at most", "ipv4", "ipv6", "reached"])
     text += row(["---"] * 5)
     for size, limit in LIMITS.items():
@@ -96,7 +102,8 @@ def goals(figures):
             each = each and each.get("index find")
             cells.append(spread(each["ratio"]) if each else "not run")
             good = good and bool(each) and each["ratio"][2] <= limit
-        text += row([short(size), f"{limit}"] + cells + ["yes" if good else "no"])
+        reached = "not run" if "not run" in cells else "yes" if good else "no"
+        text += row([short(size), f"{limit}"] + cells + [reached])
     worst, hot = [], []
     for (family, table, workload), runs in figures.runs.items():
         for size, each in runs.items():
@@ -213,7 +220,7 @@ def main(arguments):
     with open(os.path.join(HERE, "performance.md.in"), encoding="utf-8") as file:
         page = file.read()
     for name, text in filled.items():
-        page = page.replace(f"@{name}@", text.rstrip("\n"))
+        page = page.replace(f"@{name}@", text.rstrip("\n") or "Not part of this run.")
     with open(os.path.join(directory, "performance.md"), "w", encoding="utf-8") as file:
         file.write(page)
 
