@@ -18,7 +18,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
     };
     std::uint64_t number = 0;
     const char* end = text.data() + text.size();
-    const auto [rest, problem] = std::from_chars(text.data(), end, number);
+    const auto [rest, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (problem != std::errc{} || (text.front() == '0' && text.size() > 1) || end - rest > 1)
         return wrong();
     unsigned shift = 0;
