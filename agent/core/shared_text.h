@@ -15,18 +15,11 @@ namespace sluice {
 class SharedText {
   public:
     SharedText() = default;
-    SharedText(std::nullptr_t) {}  // as a pointer
+    SharedText(std::nullptr_t) {}  // NOLINT(google-explicit-constructor): as a pointer
     explicit SharedText(std::string text) : block_(new Block{std::move(text)}) {}
     SharedText(const SharedText& other) : block_(other.block_) { take(); }
     SharedText(SharedText&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
-    SharedText& operator=(const SharedText& other) {
-        if (block_ == other.block_) return *this;
-        drop();
-        block_ = other.block_;
-        take();
-        return *this;
-    }
-    SharedText& operator=(SharedText&& other) noexcept {
+    SharedText& operator=(SharedText other) noexcept {
         std::swap(block_, other.block_);
         return *this;
     }
