@@ -40,15 +40,20 @@ Result<std::vector<std::string>> directories_in(const std::string& path) {
     return names;
 }
 
+std::string below(const std::string& directory, const std::string& name) {
+    std::string path = directory;
+    return path.append("/").append(name);
+}
+
 Result<std::optional<std::string>> find_in(const std::string& slice, const std::string& unit,
                                            int depth) {
     auto names = directories_in(slice);
     if (!names) return pass_on(names);
     for (const std::string& name : *names)
-        if (is_cgroup_of_unit(name, unit)) return slice + "/" + name;
+        if (is_cgroup_of_unit(name, unit)) return below(slice, name);
     for (const std::string& name : *names) {
         if (!is_slice(name) || depth == deepest) continue;
-        auto found = find_in(slice + "/" + name, unit, depth + 1);
+        auto found = find_in(below(slice, name), unit, depth + 1);
         if (!found && found.error().code() == ENOENT) continue;  // gone meanwhile
         if (!found || *found) return found;
     }
@@ -70,7 +75,7 @@ void add_processes(const std::string& group, int depth, std::vector<std::int32_t
     if (auto list = read_file(group + "/cgroup.procs", longest_list)) add_numbers(*list, pids);
     if (depth == deepest) return;
     if (const auto names = directories_in(group))
-        for (const std::string& name : *names) add_processes(group + "/" + name, depth + 1, pids);
+        for (const std::string& name : *names) add_processes(below(group, name), depth + 1, pids);
 }
 
 std::uint64_t started(std::int32_t pid) {
